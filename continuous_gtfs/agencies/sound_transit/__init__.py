@@ -1,0 +1,1 @@
+"""Sound Transit, the reference agency."""

@@ -1,0 +1,1 @@
+"""Where versions and published feeds live."""

@@ -1,0 +1,1 @@
+"""Dagster: assets, checks, sensors, partitions, jobs, resources. Bodies are thin; the work is in the pure layers."""

@@ -1,0 +1,70 @@
+"""The exception tree. Every leaf says whether a rerun can help.
+
+A permanent error needs a person, new input or new code: the same run again fails the same way.
+A transient error may pass by itself: the same run again can succeed.
+
+    ContinuousGtfsError
+    ├── PermanentError
+    │   ├── ConfigurationError         what an operator wrote is missing or wrong
+    │   ├── FeedStructureError         a GTFS Schedule feed cannot be read (file, line, column)
+    │   ├── UnreadableMessageError     bytes that are not a GTFS-Realtime FeedMessage
+    │   ├── StepDefinitionError        a step list or a step is not what it must be
+    │   ├── StepFailedError            a step raised, or touched what it did not declare
+    │   ├── GateFailedError            a blocking check stands between a feed and its publication
+    │   └── ArchiveCorruptError        stored bytes do not have the digest they are stored under
+    └── TransientError
+        ├── StoreError                 the artifact store failed or is full; the last good object stays
+        └── PublicationConflictError   another writer kept moving the same object
+"""
+
+
+class ContinuousGtfsError(Exception):
+    """Base of every error that this package raises on purpose; the message says what, where, what to do."""
+
+    can_rerun_help: bool = False
+
+
+class PermanentError(ContinuousGtfsError):
+    """The same run again fails the same way."""
+
+
+class TransientError(ContinuousGtfsError):
+    """The same run again can succeed."""
+
+    can_rerun_help = True
+
+
+class ConfigurationError(PermanentError):
+    """What an operator wrote is missing or wrong; the message names the setting."""
+
+
+class FeedStructureError(PermanentError):
+    """A GTFS Schedule feed cannot be read. The message names file, line and column where there are any."""
+
+
+class UnreadableMessageError(PermanentError):
+    """Bytes that are not a GTFS-Realtime FeedMessage; the message names the feed and the first offence."""
+
+
+class StepDefinitionError(PermanentError):
+    """A step list holds something that is no step, or a step is declared wrongly."""
+
+
+class StepFailedError(PermanentError):
+    """A step raised, or touched what it did not declare. Nothing after it ran."""
+
+
+class GateFailedError(PermanentError):
+    """A blocking check failed: nothing is published and the last good feed stays."""
+
+
+class ArchiveCorruptError(PermanentError):
+    """Stored bytes do not have the digest they are stored under."""
+
+
+class StoreError(TransientError):
+    """The artifact store failed (no space, no permission, no network); the last good object stays."""
+
+
+class PublicationConflictError(TransientError):
+    """Another writer moved the same object at every attempt."""

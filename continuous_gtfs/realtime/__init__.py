@@ -1,0 +1,1 @@
+"""GTFS-Realtime, pure: no I/O beyond the bytes it is handed, no clock, no pandas."""
