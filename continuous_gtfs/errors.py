@@ -17,6 +17,8 @@ A transient error may pass by itself: the same run again can succeed.
         └── PublicationConflictError   another writer kept moving the same object
 """
 
+from typing import Any
+
 
 class ContinuousGtfsError(Exception):
     """Base of every error that this package raises on purpose; the message says what, where, what to do."""
@@ -51,7 +53,15 @@ class StepDefinitionError(PermanentError):
 
 
 class StepFailedError(PermanentError):
-    """A step raised, or touched what it did not declare. Nothing after it ran."""
+    """A step raised, reported an error, or touched what it did not declare. Nothing after it ran.
+
+    Attributes:
+        result: The failed step's ``pipeline.results.StepResult``; untyped here, since errors know no layer.
+    """
+
+    def __init__(self, message: str, *, result: Any = None) -> None:
+        super().__init__(message)
+        self.result = result
 
 
 class GateFailedError(PermanentError):

@@ -1,1 +1,1 @@
-"""Steps, their results, and running an ordered list of them. Pure: knows no feed format, no Dagster, no HTTP."""
+"""Steps, their results, and running an ordered list of them. Pure: no feed format, no Dagster, no HTTP."""

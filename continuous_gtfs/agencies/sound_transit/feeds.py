@@ -1,0 +1,50 @@
+"""Sound Transit's feeds at the vendor, and the numbers by which they are judged."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from continuous_gtfs.agencies.agency import Agency, Freshness, RealtimeThresholds
+from continuous_gtfs.pims.catalog import FeedKind, FeedSource
+
+
+def _edition(environment: str) -> tuple[FeedSource, ...]:
+    setting = f"PIMS_{environment.upper()}"
+    base_url = f"${{config:{setting}_URL}}"
+    headers = {"X-PIMS-Token": f"${{secret:{setting}_TOKEN}}"}
+    schedule = FeedSource(
+        environment=environment,
+        feed="schedule",
+        kind=FeedKind.SCHEDULE,
+        url=f"{base_url}/gtfs/schedule.zip",
+        headers=headers,
+        poll_every_s=10,
+        timeout_s=25,
+        max_bytes=200_000_000,
+    )
+    realtime = tuple(
+        FeedSource(
+            environment=environment,
+            feed=feed,
+            kind=FeedKind.REALTIME,
+            url=f"{base_url}/gtfs-rt/{feed}.pb",
+            headers=headers,
+            poll_every_s=5,
+            timeout_s=8,
+            max_bytes=20_000_000,
+        )
+        for feed in ("vehicle_positions", "trip_updates")
+    )
+    return (schedule, *realtime)
+
+
+AGENCY = Agency(
+    name="sound_transit",
+    title="Sound Transit",
+    timezone="America/Los_Angeles",
+    country_code="US",
+    feeds=_edition("production") + _edition("qa"),
+    schedule_freshness=Freshness(warn_after=timedelta(days=45), fail_after=timedelta(days=90)),
+    realtime_freshness=Freshness(warn_after=timedelta(minutes=2), fail_after=timedelta(minutes=5)),
+    realtime=RealtimeThresholds(header_age_s=90),
+)

@@ -1,0 +1,175 @@
+"""The archive of every feed version as the vendor sent it.
+
+Bytes are stored under their digest before anything refers to them; a record beside them says which
+version they are. Not here: what is published (``publication``), and detecting versions (``pims``, sensors).
+
+    archive/blobs/<aa>/<sha256>                       the bytes
+    versions/<environment>/<feed>/<version_id>.json   one FeedVersion
+    latest/<environment>/<feed>.json                  the FeedVersion with the newest fetched_at
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
+
+from continuous_gtfs.artifacts.store import (
+    ObjectNotFoundError,
+    PreconditionFailedError,
+    Store,
+)
+from continuous_gtfs.errors import ArchiveCorruptError, StoreError
+from continuous_gtfs.versions import FeedVersion
+
+_MAX_ATTEMPTS = 20
+
+Answer = TypeVar("Answer")
+
+
+class Archive:
+    """Feed versions and their bytes in a store. Safe for several writers at once."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def save(self, version: FeedVersion, body: bytes) -> FeedVersion:
+        """Store a version: its bytes, then its record. Idempotent; repairs a blob that was damaged.
+
+        A version that is known already (the vendor went back to it) keeps the bytes it was first archived
+        with, so that a rerun of the version stays the same bytes, and takes the newer ``fetched_at``.
+
+        Returns:
+            The version as recorded.
+
+        Raises:
+            ArchiveCorruptError: ``body`` is not what ``version`` says it is; nothing was stored.
+        """
+        digest = hashlib.sha256(body).hexdigest()
+        if digest != version.body_digest or len(body) != version.body_bytes:
+            raise ArchiveCorruptError(
+                f"{version.feed_id} version {version.version_id}: {len(body)} bytes with digest {digest} "
+                f"were handed in as {version.body_bytes} bytes with digest {version.body_digest}; "
+                "nothing was stored"
+            )
+        self._save_blob(digest, body)
+        recorded = self._advance(_record_key(version.environment, version.feed, version.version_id), version)
+        self._advance(_latest_key(version.environment, version.feed), recorded, is_pointer=True)
+        return recorded
+
+    def find(self, environment: str, feed: str, version_id: str) -> FeedVersion | None:
+        """One version's record; None where the archive has no such version."""
+        return self._read_record(_record_key(environment, feed, version_id))
+
+    def read(self, version: FeedVersion) -> bytes:
+        """The bytes of a version, checked.
+
+        Raises:
+            ArchiveCorruptError: They are gone or are not what was stored. A rerun reads the same bytes.
+        """
+        key = _blob_key(version.body_digest)
+        advice = "restore it from a backup, or let the vendor's feed be fetched again"
+        try:
+            body = self._store.read(key)
+        except ObjectNotFoundError as error:
+            raise ArchiveCorruptError(
+                f"{version.feed_id} version {version.version_id}: its bytes {key} are gone; {advice}"
+            ) from error
+        digest = hashlib.sha256(body).hexdigest()
+        if digest != version.body_digest:
+            raise ArchiveCorruptError(
+                f"{version.feed_id} version {version.version_id}: {key} has digest {digest}; {advice}"
+            )
+        return body
+
+    def versions(self, environment: str, feed: str) -> list[FeedVersion]:
+        """Every version, oldest ``fetched_at`` first. Reads every record: not for each tick."""
+        keys = self._store.list(f"versions/{environment}/{feed}/")
+        records = [record for key in keys if (record := self._read_record(key))]
+        return sorted(records, key=_order)
+
+    def latest(self, environment: str, feed: str) -> FeedVersion | None:
+        """The version with the newest ``fetched_at``, from one read; None where none was archived."""
+        pointed_at = self._read_record(_latest_key(environment, feed))
+        if pointed_at:
+            return pointed_at
+        return max(self.versions(environment, feed), key=_order, default=None)
+
+    def _save_blob(self, digest: str, body: bytes) -> None:
+        key = _blob_key(digest)
+
+        def attempt() -> None:
+            content_type = "application/octet-stream"
+            info = self._store.stat(key)
+            if info is None or info.sha256 != digest:
+                generation = info.generation if info else None
+                info = self._store.replace(key, body, if_generation=generation, content_type=content_type)
+            if hashlib.sha256(self._store.read(key)).hexdigest() != digest:
+                # Rot: the store still vouches for a digest that the bytes no longer have.
+                self._store.replace(key, body, if_generation=info.generation, content_type=content_type)
+
+        _retrying(attempt, what=key)
+
+    def _advance(self, key: str, version: FeedVersion, *, is_pointer: bool = False) -> FeedVersion:
+        """Write a record unless what is there is as new."""
+
+        def attempt() -> FeedVersion:
+            info = self._store.stat(key)
+            known = self._read_record(key) if info else None
+            if known and _order(known) >= _order(version):
+                return known
+            chosen = version
+            if known and not is_pointer:
+                chosen = replace(
+                    version,
+                    content_digest=known.content_digest,
+                    body_digest=known.body_digest,
+                    body_bytes=known.body_bytes,
+                )
+            self._store.replace(
+                key,
+                chosen.to_json(),
+                if_generation=info.generation if info else None,
+                content_type="application/json",
+            )
+            return chosen
+
+        return _retrying(attempt, what=key)
+
+    def _read_record(self, key: str) -> FeedVersion | None:
+        try:
+            data = self._store.read(key)
+        except ObjectNotFoundError:
+            return None
+        try:
+            return FeedVersion.from_json(data)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ArchiveCorruptError(
+                f"{key} is not a feed version's record ({error}); restore it from a backup or delete it"
+            ) from error
+
+
+def _retrying(attempt: Callable[[], Answer], *, what: str) -> Answer:
+    for _ in range(_MAX_ATTEMPTS):
+        try:
+            return attempt()
+        except PreconditionFailedError:
+            continue
+    raise StoreError(f"{what}: other writers moved it {_MAX_ATTEMPTS} times in a row; run again")
+
+
+def _order(version: FeedVersion) -> tuple[float, str]:
+    return version.fetched_at.timestamp(), version.version_id
+
+
+def _blob_key(digest: str) -> str:
+    return f"archive/blobs/{digest[:2]}/{digest}"
+
+
+def _record_key(environment: str, feed: str, version_id: str) -> str:
+    return f"versions/{environment}/{feed}/{version_id}.json"
+
+
+def _latest_key(environment: str, feed: str) -> str:
+    return f"latest/{environment}/{feed}.json"

@@ -1,0 +1,108 @@
+"""Transformed schedules: what the steps made of one feed version, kept until it is published and after.
+
+transformed/<environment>/<version_id>.json     the record: rewritten when the version is run again
+transformed/blobs/<aa>/<sha256>                 the bytes it refers to, stored before the record
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from continuous_gtfs.artifacts.store import ObjectNotFoundError, PreconditionFailedError, Store
+from continuous_gtfs.errors import ArchiveCorruptError, PublicationConflictError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransformedFeed:
+    """What a run made of a feed version.
+
+    Attributes:
+        environment: ``production`` or ``qa``.
+        version_id: The input's.
+        feed_digest: SHA-256 (hex) of the transformed zip.
+        feed_bytes: Its length.
+        index_digest: SHA-256 (hex) of the schedule index made from it.
+        code_version: Hash over the steps.
+        step_hashes: Step name to the hash of its source and parameters, in order.
+        step_results: ``StepResult.to_dict()`` of each step, in order.
+        run_id: The Dagster run.
+        accepted_errors: By notice code, the errors with which this version passed the gate before.
+        validation: The validation gate's facts; None until the gate has judged these bytes.
+    """
+
+    environment: str
+    version_id: str
+    feed_digest: str
+    feed_bytes: int
+    index_digest: str
+    code_version: str
+    step_hashes: dict[str, str]
+    step_results: list[dict[str, Any]]
+    run_id: str
+    accepted_errors: dict[str, int] = field(default_factory=dict)
+    validation: dict[str, Any] | None = None
+
+
+class TransformedFeeds:
+    """Keeps transformed schedules in a store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def save_bytes(self, data: bytes) -> str:
+        """Stores ``data`` under its digest and gives the digest; storing it again is no error."""
+        digest = hashlib.sha256(data).hexdigest()
+        self._store.put_new(_blob_key(digest), data, content_type="application/octet-stream")
+        return digest
+
+    def read_bytes(self, digest: str) -> bytes:
+        """The bytes stored under ``digest``.
+
+        Raises:
+            ArchiveCorruptError: They are not there, or not those bytes any more.
+        """
+        try:
+            data = self._store.read(_blob_key(digest))
+        except ObjectNotFoundError as error:
+            raise ArchiveCorruptError(f"{_blob_key(digest)} is missing: run the transform again") from error
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise ArchiveCorruptError(
+                f"{_blob_key(digest)} has other bytes than its name says: run the transform again"
+            )
+        return data
+
+    def save(self, record: TransformedFeed) -> None:
+        """Writes the record of a version, over an earlier one."""
+        key = _record_key(record.environment, record.version_id)
+        data = json.dumps(asdict(record), indent=1).encode()
+        for _ in range(5):
+            found = self._store.stat(key)
+            try:
+                self._store.replace(
+                    key,
+                    data,
+                    if_generation=found.generation if found else None,
+                    content_type="application/json",
+                )
+            except PreconditionFailedError:
+                continue
+            return
+        raise PublicationConflictError(f"{key} was rewritten by another run at every attempt")
+
+    def load(self, environment: str, version_id: str) -> TransformedFeed | None:
+        """The record of a version, or None where it has not been transformed."""
+        try:
+            return TransformedFeed(**json.loads(self._store.read(_record_key(environment, version_id))))
+        except ObjectNotFoundError:
+            return None
+
+
+def _blob_key(digest: str) -> str:
+    return f"transformed/blobs/{digest[:2]}/{digest}"
+
+
+def _record_key(environment: str, version_id: str) -> str:
+    return f"transformed/{environment}/{version_id}.json"

@@ -1,0 +1,80 @@
+"""The realtime code location: vendor realtime feeds and what is published from them. Never imports pandas."""
+
+from collections.abc import Sequence
+
+from dagster import Definitions, EnvVar, define_asset_job, definitions, in_process_executor
+
+from continuous_gtfs.agencies.agency import Agency, load_agency, load_steps
+from continuous_gtfs.definitions.settings import agency_name
+from continuous_gtfs.defs import names
+from continuous_gtfs.defs.external_assets import vendor_answers_checks, vendor_feed_spec
+from continuous_gtfs.defs.realtime_assets import realtime_assets
+from continuous_gtfs.defs.resources import Artifacts, VendorAccess
+from continuous_gtfs.defs.sensors import pims_sensor
+from continuous_gtfs.pims.catalog import FeedKind
+from continuous_gtfs.pipeline.hashing import steps_hash
+from continuous_gtfs.pipeline.step import Step
+from continuous_gtfs.realtime.feeds import RealtimeFeeds
+
+PIPELINE = "realtime"
+
+
+def build_definitions(
+    *, agency: Agency, steps: Sequence[Step[RealtimeFeeds]], artifacts: Artifacts, vendor_access: VendorAccess
+) -> Definitions:
+    """The location for one agency; tests hand in their own agency, steps and resources."""
+    code_version = steps_hash(steps)
+    sources = {
+        environment: agency.sources(environment, FeedKind.REALTIME)
+        for environment in agency.environments
+        if agency.sources(environment, FeedKind.REALTIME)
+    }
+    return Definitions(
+        assets=[
+            *(
+                vendor_feed_spec(source, agency.realtime_freshness, None)
+                for environment in sources
+                for source in sources[environment]
+            ),
+            *(realtime_assets(agency, environment, sources[environment], steps) for environment in sources),
+        ],
+        asset_checks=[check for environment in sources for check in vendor_answers_checks(sources[environment])],
+        sensors=[
+            pims_sensor(
+                pipeline=PIPELINE,
+                environment=environment,
+                sources=sources[environment],
+                code_version=code_version,
+            )
+            for environment in sources
+        ],
+        jobs=[
+            define_asset_job(
+                names.job_name(PIPELINE, environment),
+                selection=[names.published_realtime_key(environment, source.feed) for source in sources[environment]],
+                executor_def=in_process_executor,
+                description=f"Publishes the newest realtime feeds of {environment}.",
+                tags={
+                    names.PIPELINE_TAG: names.pipeline_name(PIPELINE, environment),
+                    "dagster/max_runtime": "120",
+                },
+            )
+            for environment in sources
+        ],
+        executor=in_process_executor,
+        resources={"artifacts": artifacts, "vendor_access": vendor_access},
+    )
+
+
+@definitions
+def defs() -> Definitions:
+    """The location as configured by the environment; nothing is read before Dagster asks for it."""
+    name = agency_name()
+    return build_definitions(
+        agency=load_agency(name),
+        steps=load_steps(name, PIPELINE),
+        artifacts=Artifacts(
+            archive_url=EnvVar("CONTINUOUS_GTFS_ARCHIVE"), published_url=EnvVar("CONTINUOUS_GTFS_PUBLISHED")
+        ),
+        vendor_access=VendorAccess(),
+    )

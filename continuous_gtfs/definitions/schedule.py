@@ -1,0 +1,96 @@
+"""The schedule code location: vendor schedules, their transformation, gate and publication."""
+
+from collections.abc import Sequence
+
+from dagster import Definitions, EnvVar, define_asset_job, definitions, in_process_executor
+
+from continuous_gtfs.agencies.agency import Agency, load_agency, load_steps
+from continuous_gtfs.definitions.settings import agency_name
+from continuous_gtfs.defs import names
+from continuous_gtfs.defs.external_assets import vendor_answers_checks, vendor_feed_spec
+from continuous_gtfs.defs.feeds_in_memory import FEEDS_IN_MEMORY, feeds_in_memory
+from continuous_gtfs.defs.resources import Artifacts, VendorAccess
+from continuous_gtfs.defs.schedule_assets import (
+    published_feed_asset,
+    transformed_feed_assets,
+    validation_check,
+)
+from continuous_gtfs.defs.sensors import pims_sensor
+from continuous_gtfs.gtfs.feed import Feed
+from continuous_gtfs.pims.catalog import FeedKind
+from continuous_gtfs.pipeline.hashing import steps_hash
+from continuous_gtfs.pipeline.step import Step
+
+PIPELINE = "schedule"
+
+
+def build_definitions(
+    *, agency: Agency, steps: Sequence[Step[Feed]], artifacts: Artifacts, vendor_access: VendorAccess
+) -> Definitions:
+    """The location for one agency; tests hand in their own agency, steps and resources."""
+    code_version = steps_hash(steps)
+    environments = [e for e in agency.environments if agency.sources(e, FeedKind.SCHEDULE)]
+    partitions = {environment: names.schedule_versions(environment) for environment in environments}
+    sources = {environment: agency.sources(environment, FeedKind.SCHEDULE) for environment in environments}
+    jobs = {
+        environment: define_asset_job(
+            names.job_name(PIPELINE, environment),
+            selection=[names.transformed_feed_key(environment), names.published_schedule_key(environment)],
+            partitions_def=partitions[environment],
+            executor_def=in_process_executor,
+            description=f"Transforms, validates and publishes one version of the {environment} schedule.",
+            tags={
+                names.PIPELINE_TAG: names.pipeline_name(PIPELINE, environment),
+                "dagster/max_runtime": "1800",
+                # Feeds between steps live in the run's memory, so a retry starts at the first step.
+                "dagster/retry_strategy": "ALL_STEPS",
+            },
+        )
+        for environment in environments
+    }
+    return Definitions(
+        assets=[
+            *(
+                vendor_feed_spec(source, agency.schedule_freshness, partitions[environment])
+                for environment in environments
+                for source in sources[environment]
+            ),
+            *transformed_feed_assets(agency, steps, partitions),
+            *(published_feed_asset(agency, environment, partitions[environment]) for environment in environments),
+        ],
+        asset_checks=[
+            *(check for environment in environments for check in vendor_answers_checks(sources[environment])),
+            *(validation_check(agency, environment, partitions[environment]) for environment in environments),
+        ],
+        sensors=[
+            pims_sensor(
+                pipeline=PIPELINE,
+                environment=environment,
+                sources=sources[environment],
+                code_version=code_version,
+                partitions_def=partitions[environment],
+            )
+            for environment in environments
+        ],
+        jobs=list(jobs.values()),
+        executor=in_process_executor,
+        resources={
+            "artifacts": artifacts,
+            "vendor_access": vendor_access,
+            FEEDS_IN_MEMORY: feeds_in_memory,
+        },
+    )
+
+
+@definitions
+def defs() -> Definitions:
+    """The location as configured by the environment; nothing is read before Dagster asks for it."""
+    name = agency_name()
+    return build_definitions(
+        agency=load_agency(name),
+        steps=load_steps(name, PIPELINE),
+        artifacts=Artifacts(
+            archive_url=EnvVar("CONTINUOUS_GTFS_ARCHIVE"), published_url=EnvVar("CONTINUOUS_GTFS_PUBLISHED")
+        ),
+        vendor_access=VendorAccess(),
+    )

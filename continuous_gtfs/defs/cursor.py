@@ -1,0 +1,120 @@
+"""What a PIMS sensor remembers from one tick to the next, kept as JSON in the sensor's cursor."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from continuous_gtfs.versions import FeedVersion
+
+SCHEMA = 1
+
+
+@dataclass(slots=True, kw_only=True)
+class FeedMemory:
+    """What is known of one feed.
+
+    Attributes:
+        version: The newest version seen; its bytes are in the archive.
+        etag: Validator of the last body that was understood, for the next conditional request.
+        last_modified: The same.
+        outcomes: Fetches counted by what they gave: ``new``, ``unchanged``, ``could_not_tell:<kind>``.
+        failures_in_row: Fetches since the last one that could tell.
+        failure: Why the last fetch could not tell; None after one that could.
+        failure_is_permanent: A person must act; asking again will not help.
+        is_reported_failing: The failing check has been reported and not yet been taken back.
+        not_before: POSIX seconds before which the vendor is not to be asked again.
+    """
+
+    version: FeedVersion | None = None
+    etag: str | None = None
+    last_modified: str | None = None
+    outcomes: dict[str, int] = field(default_factory=dict)
+    failures_in_row: int = 0
+    failure: str | None = None
+    failure_is_permanent: bool = False
+    is_reported_failing: bool = False
+    not_before: float = 0.0
+
+    def count(self, outcome: str) -> None:
+        self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
+
+
+@dataclass(slots=True, kw_only=True)
+class Cursor:
+    """The memory of one sensor.
+
+    Attributes:
+        feeds: By feed name.
+        requested: By feed name, the version_id that the last run request carried.
+        requests: Run requests so far; makes every run key unique, since Dagster never asks twice for one key.
+        process: Identity of the code server process of the last tick; another one means a start.
+    """
+
+    feeds: dict[str, FeedMemory]
+    requested: dict[str, str] = field(default_factory=dict)
+    requests: int = 0
+    process: str | None = None
+
+    def waiting(self) -> frozenset[str]:
+        """Feeds whose newest version no run request has carried yet."""
+        return frozenset(
+            feed
+            for feed, memory in self.feeds.items()
+            if memory.version is not None and memory.version.version_id != self.requested.get(feed)
+        )
+
+    def latest(self) -> dict[str, str]:
+        """By feed, the version_id of the newest version seen."""
+        return {feed: m.version.version_id for feed, m in self.feeds.items() if m.version is not None}
+
+    def to_json(self) -> str:
+        feeds = {feed: _memory_to_dict(memory) for feed, memory in self.feeds.items()}
+        return json.dumps(
+            {
+                "schema": SCHEMA,
+                "feeds": feeds,
+                "requested": self.requested,
+                "requests": self.requests,
+                "process": self.process,
+            },
+            sort_keys=True,
+        )
+
+    @classmethod
+    def from_json(cls, text: str | None, feeds: Iterable[str]) -> Cursor:
+        """The cursor in ``text`` for these feeds; a feed that it does not know starts with an empty memory."""
+        names = tuple(feeds)
+        if not text:
+            return cls(feeds={feed: FeedMemory() for feed in names})
+        found = json.loads(text)
+        if found.get("schema") != SCHEMA:
+            raise ValueError(f"the sensor's cursor has schema {found.get('schema')!r}, this code reads {SCHEMA}")
+        known = found["feeds"]
+        return cls(
+            feeds={feed: _memory_from_dict(known[feed]) if feed in known else FeedMemory() for feed in names},
+            requested=found["requested"],
+            requests=found["requests"],
+            process=found["process"],
+        )
+
+
+def _memory_to_dict(memory: FeedMemory) -> dict[str, Any]:
+    return {
+        "version": memory.version.to_dict() if memory.version else None,
+        "etag": memory.etag,
+        "last_modified": memory.last_modified,
+        "outcomes": memory.outcomes,
+        "failures_in_row": memory.failures_in_row,
+        "failure": memory.failure,
+        "failure_is_permanent": memory.failure_is_permanent,
+        "is_reported_failing": memory.is_reported_failing,
+        "not_before": memory.not_before,
+    }
+
+
+def _memory_from_dict(fields: dict[str, Any]) -> FeedMemory:
+    version = fields["version"]
+    return FeedMemory(**(fields | {"version": FeedVersion.from_dict(version) if version else None}))

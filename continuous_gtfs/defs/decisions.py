@@ -1,0 +1,107 @@
+"""Decisions of the sensors, as pure functions: whether a pipeline is dirty, when a run is due, when to ask again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Trigger(StrEnum):
+    """Why a run was asked for; carried as a tag of the run."""
+
+    NEW_VERSION = "new_version"
+    NEVER_RUN = "never_run"
+    LAST_RUN_FAILED = "last_run_failed"
+    INPUTS_NEWER = "inputs_newer_than_last_success"
+    CODE_CHANGED = "code_changed"
+
+
+class RunState(StrEnum):
+    """How far a run has come, as far as the sensors care."""
+
+    IN_FLIGHT = "in_flight"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFacts:
+    """One earlier run of a pipeline.
+
+    Attributes:
+        state: How far it came.
+        versions: By feed, the version_id that it was asked to process.
+        code_version: Hash over the steps that it ran.
+    """
+
+    state: RunState
+    versions: Mapping[str, str] = field(default_factory=dict)
+    code_version: str | None = None
+
+
+def dirty_trigger(
+    *,
+    latest: Mapping[str, str],
+    last_run: RunFacts | None,
+    last_success: RunFacts | None,
+    code_version: str,
+    is_start: bool,
+) -> Trigger | None:
+    """Whether a pipeline owes a run for versions that were asked for already, and why.
+
+    At a start everything that is not the success of today's code on the newest inputs is owed once. Later a
+    failure is left alone, since the same input and code fail the same way and a crash is retried by Dagster;
+    only a request that never became a run (lost between the tick and the launch) is made again.
+
+    Args:
+        latest: By feed, the newest version_id.
+        last_run: The newest run of the pipeline, whatever became of it.
+        last_success: The newest run that succeeded.
+        code_version: Of the steps as loaded now.
+        is_start: The first tick of this code server process.
+    """
+    if not latest or (last_run is not None and last_run.state is RunState.IN_FLIGHT):
+        return None
+    if last_run is None:
+        return Trigger.NEVER_RUN
+    if not is_start:
+        return Trigger.INPUTS_NEWER if _lacks(last_run, latest) else None
+    if last_run.state is RunState.FAILED:
+        return Trigger.LAST_RUN_FAILED
+    if last_success is None or _lacks(last_success, latest):
+        return Trigger.INPUTS_NEWER
+    if last_success.code_version != code_version:
+        return Trigger.CODE_CHANGED
+    return None
+
+
+def _lacks(run: RunFacts, latest: Mapping[str, str]) -> bool:
+    return any(run.versions.get(feed) != version_id for feed, version_id in latest.items())
+
+
+def run_due_at(*, waiting: Set[str], expected: Set[str], window_opened_at: float, window_s: float) -> float | None:
+    """When a run for the waiting feeds is due: at once when all have arrived, else when the window closes.
+
+    Args:
+        waiting: Feeds with a version that no run has been asked for.
+        expected: Feeds that usually change together.
+        window_opened_at: When the first of them arrived, on the caller's clock, in seconds.
+        window_s: How long the others are waited for.
+
+    Returns:
+        A time on the caller's clock, or None where nothing waits.
+    """
+    if not waiting:
+        return None
+    return window_opened_at if expected <= waiting else window_opened_at + window_s
+
+
+def seconds_to_next_request(*, poll_every_s: float, failures_in_row: int, retry_after_s: float | None) -> float:
+    """Seconds from the end of one request to the next: the cadence, doubled with each failure up to eightfold.
+
+    A Retry-After longer than that is honoured, up to ten minutes: a vendor's mistyped day would be an outage of ours.
+    """
+    backed_off = poll_every_s * 2 ** min(max(failures_in_row - 1, 0), 3)
+    return max(backed_off, min(retry_after_s or 0.0, 600.0))

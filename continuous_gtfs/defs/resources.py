@@ -1,0 +1,43 @@
+"""Resources: adapters from configuration to the plain objects of the pure layers.
+
+Values are read when a run or a tick needs them, never at import.
+"""
+
+from dagster import ConfigurableResource
+
+from continuous_gtfs.artifacts.archive import Archive
+from continuous_gtfs.artifacts.publication import Publisher
+from continuous_gtfs.artifacts.store import open_store
+from continuous_gtfs.artifacts.transformed import TransformedFeeds
+from continuous_gtfs.pims.client import PimsClient
+from continuous_gtfs.pims.secrets import EnvironmentSecrets
+
+
+class Artifacts(ConfigurableResource["Artifacts"]):
+    """Where feeds are kept.
+
+    Attributes:
+        archive_url: Private store of raw and transformed versions: a folder or a store URL.
+        published_url: Store that consumers read from.
+    """
+
+    archive_url: str
+    published_url: str
+
+    def archive(self) -> Archive:
+        return Archive(open_store(self.archive_url))
+
+    def transformed(self) -> TransformedFeeds:
+        return TransformedFeeds(open_store(self.archive_url))
+
+    def publisher(self) -> Publisher:
+        return Publisher(open_store(self.published_url))
+
+
+class VendorAccess(ConfigurableResource["VendorAccess"]):
+    """How the vendor is reached. Base URLs and tokens are looked up in the environment at each request."""
+
+    def client(self) -> PimsClient:
+        import os
+
+        return PimsClient(config=os.environ, secrets=EnvironmentSecrets(os.environ))

@@ -1,0 +1,138 @@
+"""The ops of a transformed schedule: read the version, one op a step, store what they made.
+
+Environments share the step ops: which version and environment a run is about travels with the feed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dagster import In, MetadataValue, Nothing, OpDefinition, OpExecutionContext, Out, op
+
+from continuous_gtfs.artifacts.transformed import TransformedFeed
+from continuous_gtfs.defs.failures import RETRY_TRANSIENT, failures_explained
+from continuous_gtfs.defs.feeds_in_memory import FEEDS_IN_MEMORY
+from continuous_gtfs.defs.resources import Artifacts
+from continuous_gtfs.defs.step_results import step_table
+from continuous_gtfs.errors import ConfigurationError
+from continuous_gtfs.gtfs.feed import Feed
+from continuous_gtfs.gtfs.schedule_index_builder import build_schedule_index
+from continuous_gtfs.pipeline.hashing import steps_hash
+from continuous_gtfs.pipeline.results import StepResult
+from continuous_gtfs.pipeline.running import run_step
+from continuous_gtfs.pipeline.step import Step
+from continuous_gtfs.versions import FeedVersion
+
+# Schedule work takes turns on the cores; see concurrency.pools in dagster.yaml.
+SCHEDULE_POOL = "schedule"
+
+
+@dataclass(frozen=True, slots=True)
+class FeedInProgress:
+    """What goes from op to op: the input version, the feed as it stands, and what the steps so far did."""
+
+    version: FeedVersion
+    feed: Feed
+    results: tuple[StepResult, ...] = ()
+
+
+def read_version_op(environment: str) -> OpDefinition:
+    """The archived bytes of the partition's version, as a feed."""
+
+    @op(
+        name=f"read_{environment}_version",
+        ins={"vendor_feed": In(Nothing)},
+        out=Out(io_manager_key=FEEDS_IN_MEMORY),
+        retry_policy=RETRY_TRANSIENT,
+    )
+    def read_version(context: OpExecutionContext, artifacts: Artifacts) -> FeedInProgress:
+        version_id = context.partition_key
+        with failures_explained():
+            archive = artifacts.archive()
+            version = archive.find(environment, "schedule", version_id)
+            if version is None:
+                raise ConfigurationError(
+                    f"the archive has no version {version_id} of {environment}/schedule: "
+                    "choose a partition whose version was fetched here"
+                )
+            feed = Feed.from_bytes(archive.read(version))
+        context.add_output_metadata(
+            {
+                "version_id": version.version_id,
+                "fetched_at": version.fetched_at.isoformat(),
+                "feed_bytes": version.body_bytes,
+                "files": len(feed.files),
+            }
+        )
+        return FeedInProgress(version, feed)
+
+    return read_version
+
+
+def step_op(step: Step[Feed]) -> OpDefinition:
+    """One step as an op: its log lines are the op's, its result a table on the op's output."""
+
+    @op(
+        name=step.name,
+        description=(step.__doc__ or step.name).strip().splitlines()[0],
+        out=Out(io_manager_key=FEEDS_IN_MEMORY),
+        code_version=step.source_hash(),
+    )
+    def run_one_step(context: OpExecutionContext, progress: FeedInProgress) -> FeedInProgress:
+        with failures_explained():
+            # A rerun of a version must give the same bytes, so a step's "now" is the version's, not the clock's.
+            feed, result = run_step(step, progress.feed, now=progress.version.fetched_at)
+        for line in result.logs:
+            context.log.info(line)
+        for finding in result.findings:
+            context.log.info("%s: %s", finding.severity, finding.message)
+        context.add_output_metadata({"steps": step_table([result])})
+        return FeedInProgress(progress.version, feed, (*progress.results, result))
+
+    return run_one_step
+
+
+def store_transformed_op(steps: Sequence[Step[Feed]]) -> OpDefinition:
+    """The transformed zip and its schedule index into the store, then the record that names them."""
+
+    @op(name="store_transformed_feed", out=Out(Nothing), retry_policy=RETRY_TRANSIENT, pool=SCHEDULE_POOL)
+    def store_transformed_feed(context: OpExecutionContext, artifacts: Artifacts, progress: FeedInProgress) -> None:
+        version = progress.version
+        with failures_explained():
+            transformed = artifacts.transformed()
+            data = progress.feed.to_bytes()
+            earlier = transformed.load(version.environment, version.version_id)
+            record = TransformedFeed(
+                environment=version.environment,
+                version_id=version.version_id,
+                feed_digest=transformed.save_bytes(data),
+                feed_bytes=len(data),
+                index_digest=transformed.save_bytes(build_schedule_index(progress.feed)),
+                code_version=steps_hash(steps),
+                step_hashes={step.name: step.source_hash() for step in steps},
+                step_results=[result.to_dict() for result in progress.results],
+                run_id=context.run_id,
+                accepted_errors=_accepted_errors(earlier),
+            )
+            transformed.save(record)
+        context.add_output_metadata(
+            {
+                "version_id": version.version_id,
+                "fetched_at": version.fetched_at.isoformat(),
+                "feed_digest": record.feed_digest,
+                "feed_bytes": record.feed_bytes,
+                "code_version": record.code_version,
+                "steps": step_table(progress.results),
+                "rows": MetadataValue.json(dict(progress.feed.row_counts())),
+            }
+        )
+
+    return store_transformed_feed
+
+
+def _accepted_errors(earlier: TransformedFeed | None) -> dict[str, int]:
+    """The errors with which a version passed the gate once stay accepted when the version is run again."""
+    if earlier is None:
+        return {}
+    if earlier.validation is not None and earlier.validation["is_passed"]:
+        return dict(earlier.validation["errors"])
+    return earlier.accepted_errors

@@ -1,0 +1,213 @@
+"""PIMS sensors: one for each pipeline of each environment. A thin shell: gather, ask ``watch``, report."""
+
+import asyncio
+from collections.abc import Sequence
+from functools import cache
+from uuid import uuid4
+
+from dagster import (
+    AssetCheckEvaluation,
+    AssetMaterialization,
+    DagsterInstance,
+    DagsterRun,
+    DagsterRunStatus,
+    DefaultSensorStatus,
+    DynamicPartitionsDefinition,
+    Failure,
+    RunRequest,
+    RunsFilter,
+    SensorDefinition,
+    SensorEvaluationContext,
+    SensorResult,
+    SkipReason,
+    sensor,
+)
+
+from continuous_gtfs.defs import names
+from continuous_gtfs.defs.cursor import Cursor
+from continuous_gtfs.defs.decisions import RunFacts, RunState
+from continuous_gtfs.defs.identify import identify
+from continuous_gtfs.defs.resources import Artifacts, VendorAccess
+from continuous_gtfs.defs.watch import FeedHealth, History, Vendor, WatchResult, watch
+from continuous_gtfs.pims.catalog import FeedSource
+from continuous_gtfs.pims.outcomes import FetchOutcome
+from continuous_gtfs.versions import FeedVersion
+
+_RUN_STATES = {
+    DagsterRunStatus.SUCCESS: RunState.SUCCEEDED,
+    DagsterRunStatus.FAILURE: RunState.FAILED,
+    DagsterRunStatus.CANCELED: RunState.CANCELED,
+}
+
+
+@cache
+def process_identity() -> str:
+    """Names this code server process; the first call makes the name, so that importing does nothing."""
+    return uuid4().hex
+
+
+def pims_sensor(
+    *,
+    pipeline: str,
+    environment: str,
+    sources: Sequence[FeedSource],
+    code_version: str,
+    partitions_def: DynamicPartitionsDefinition | None = None,
+) -> SensorDefinition:
+    """The sensor that polls the feeds of one pipeline and asks for its runs.
+
+    Args:
+        pipeline: ``schedule`` or ``realtime``.
+        environment: ``production`` or ``qa``.
+        sources: The feeds to poll.
+        code_version: Hash over the pipeline's steps; another one than the last success ran makes it dirty.
+        partitions_def: Where runs are partitioned by the version of the only feed.
+    """
+    name = names.pipeline_name(pipeline, environment)
+
+    @sensor(
+        name=names.sensor_name(pipeline, environment),
+        job_name=names.job_name(pipeline, environment),
+        minimum_interval_seconds=1,
+        default_status=DefaultSensorStatus.RUNNING,
+        description=(
+            f"Polls {', '.join(s.feed_id for s in sources)}; archives each new version, reports it as a "
+            "materialization of its external asset and asks for one run."
+        ),
+    )
+    def poll_pims(context: SensorEvaluationContext, artifacts: Artifacts, vendor_access: VendorAccess) -> SensorResult:
+        cursor = Cursor.from_json(context.cursor, (source.feed for source in sources))
+        archive = artifacts.archive()
+
+        async def tick() -> WatchResult:
+            async with vendor_access.client() as client:
+
+                async def fetch(source: FeedSource, etag: str | None, last_modified: str | None) -> FetchOutcome:
+                    return await client.fetch(source, etag=etag, last_modified=last_modified)
+
+                vendor = Vendor(
+                    fetch=fetch,
+                    identify=identify,
+                    save=archive.save,
+                    history=lambda: read_history(context.instance, name),
+                )
+                return await watch(sources, cursor, vendor, code_version=code_version, process=process_identity())
+
+        result = asyncio.run(tick())
+        for health in result.health:
+            context.log.warning("%s/%s: %s", environment, health.feed, health.message)
+        _fail_where_a_person_must_act(cursor, result, environment)
+        return SensorResult(
+            run_requests=_run_requests(result, cursor, name, code_version, partitions_def is not None),
+            skip_reason=_skip_reason(cursor, environment) if result.trigger is None else None,
+            cursor=cursor.to_json(),
+            dynamic_partitions_requests=(
+                [partitions_def.build_add_request([v.version_id for v in result.new_versions])]
+                if partitions_def is not None and result.new_versions
+                else []
+            ),
+            asset_events=[
+                *(_materialization(v, is_partitioned=partitions_def is not None) for v in result.new_versions),
+                *(_check_evaluation(environment, health) for health in result.health),
+            ],
+        )
+
+    return poll_pims
+
+
+def read_history(instance: DagsterInstance, pipeline: str) -> History:
+    """The newest run of a pipeline and the newest that succeeded, from their tags."""
+    tags = {names.PIPELINE_TAG: pipeline}
+    runs = instance.get_runs(RunsFilter(tags=tags), limit=1)
+    if runs and runs[0].status is DagsterRunStatus.SUCCESS:
+        return History(last_run=run_facts(runs[0]), last_success=run_facts(runs[0]))
+    successes = instance.get_runs(RunsFilter(tags=tags, statuses=[DagsterRunStatus.SUCCESS]), limit=1) if runs else []
+    return History(
+        last_run=run_facts(runs[0]) if runs else None,
+        last_success=run_facts(successes[0]) if successes else None,
+    )
+
+
+def run_facts(run: DagsterRun) -> RunFacts:
+    prefix = names.version_tag("")
+    return RunFacts(
+        state=_RUN_STATES.get(run.status, RunState.IN_FLIGHT),
+        versions={key.removeprefix(prefix): v for key, v in run.tags.items() if key.startswith(prefix)},
+        code_version=run.tags.get(names.CODE_VERSION_TAG),
+    )
+
+
+def _run_requests(
+    result: WatchResult, cursor: Cursor, pipeline: str, code_version: str, is_partitioned: bool
+) -> list[RunRequest]:
+    if result.trigger is None:
+        return []
+    latest = cursor.latest()
+    tags = {
+        names.PIPELINE_TAG: pipeline,
+        names.TRIGGER_TAG: result.trigger.value,
+        names.CODE_VERSION_TAG: code_version,
+        names.CHANGED_TAG: ",".join(sorted(result.changed)) or "none",
+        **{names.version_tag(feed): version_id for feed, version_id in latest.items()},
+    }
+    return [
+        RunRequest(
+            run_key=f"{pipeline}:{cursor.requests}:{'+'.join(sorted(latest.values()))}",
+            tags=tags,
+            partition_key=next(iter(latest.values())) if is_partitioned else None,
+        )
+    ]
+
+
+def _materialization(version: FeedVersion, *, is_partitioned: bool) -> AssetMaterialization:
+    metadata: dict[str, str | int | float] = {
+        "version_id": version.version_id,
+        "content_digest": version.content_digest,
+        "body_digest": version.body_digest,
+        "body_bytes": version.body_bytes,
+        "fetched_at": version.fetched_at.isoformat(timespec="milliseconds"),
+    }
+    if version.header_timestamp is not None:
+        metadata["header_timestamp"] = version.header_timestamp
+        metadata["header_age_s"] = round(version.fetched_at.timestamp() - version.header_timestamp, 3)
+    return AssetMaterialization(
+        asset_key=names.pims_key(version.environment, version.feed),
+        partition=version.version_id if is_partitioned else None,
+        metadata=metadata,
+        tags={"dagster/data_version": version.version_id},
+    )
+
+
+def _check_evaluation(environment: str, health: FeedHealth) -> AssetCheckEvaluation:
+    return AssetCheckEvaluation(
+        asset_key=names.pims_key(environment, health.feed),
+        check_name=names.VENDOR_ANSWERS_CHECK,
+        passed=not health.is_failing,
+        description=health.message,
+    )
+
+
+def _fail_where_a_person_must_act(cursor: Cursor, result: WatchResult, environment: str) -> None:
+    """Fails the tick, so that it is red, where there is nothing to report and asking again cannot help.
+
+    A failed tick leaves the stored cursor as it was; nothing in it is news by then.
+    """
+    if result.trigger is not None or result.new_versions or result.health:
+        return
+    helpless = [f"{environment}/{f}: {m.failure}" for f, m in cursor.feeds.items() if m.failure_is_permanent]
+    if helpless:
+        raise Failure(description="; ".join(helpless), allow_retries=False)
+
+
+def _skip_reason(cursor: Cursor, environment: str) -> SkipReason:
+    told = []
+    for feed, memory in cursor.feeds.items():
+        version = memory.version.version_id if memory.version else "none yet"
+        if memory.failure:
+            told.append(
+                f"{environment}/{feed}: could not tell, {memory.failures_in_row} in a row ({memory.failure}); "
+                f"last version {version}"
+            )
+        else:
+            told.append(f"{environment}/{feed}: no newer version than {version}")
+    return SkipReason("; ".join(told))

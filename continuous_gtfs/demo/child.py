@@ -1,0 +1,90 @@
+"""One process of the platform: started, asked whether it is ready, ended with everything it started."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from continuous_gtfs.demo.process_tree import end_trees
+from continuous_gtfs.errors import TransientError
+
+
+class ProcessFailedError(TransientError):
+    """A process of the platform ended by itself, or was late; the message has its last log line."""
+
+
+@dataclass
+class Child:
+    """One process with its own session and its own log file.
+
+    Attributes:
+        name: As shown and as its log file is named.
+        command: What to run.
+        environment: The whole of its environment.
+        log: Takes standard output and error; begun anew at each start of the platform.
+        is_ready: Whether what needs this process may start.
+    """
+
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    log: Path
+    is_ready: Callable[[], bool]
+    process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+
+    def launch(self) -> int:
+        """Start it, without waiting; gives its pid."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=dict(self.environment),
+                start_new_session=True,
+            )
+        return self.process.pid
+
+    def check(self) -> None:
+        """Raise ProcessFailedError if it was started and has ended."""
+        if self.process is not None and self.process.poll() is not None:
+            how = _how(self.process.returncode)
+            raise ProcessFailedError(
+                f"{self.name} ended by itself ({how}): {last_line(self.log)} (see {self.log})"
+            )
+
+    def kill(self) -> None:
+        """End it and all it started, at once."""
+        if self.process is not None:
+            end_trees({self.process.pid: signal.SIGKILL}, grace_s=0)
+            self.process.wait()
+
+
+def last_line(log: Path) -> str:
+    """The last line a process wrote: what it died of, as a rule."""
+    try:
+        lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    except OSError:
+        lines = []
+    return lines[-1] if lines else "it wrote nothing"
+
+
+def has_answer(url: str) -> bool:
+    """Whether an HTTP server answers, with whatever status below 500."""
+    try:
+        with urllib.request.urlopen(url, timeout=2):
+            return True
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code < 500
+    except OSError:
+        return False
+
+
+def _how(returncode: int) -> str:
+    return signal.Signals(-returncode).name if returncode < 0 else f"exit code {returncode}"

@@ -1,0 +1,182 @@
+"""What is wrong with the bytes of a CSV member, said before anything parses them.
+
+Parsers repair silently and each in its own way: pandas shifts columns on a trailing comma, others take a
+CR-only file for one long header. So the bytes are judged here, and a defect names file, line and column.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+from continuous_gtfs.errors import FeedStructureError
+
+_BOM = b"\xef\xbb\xbf"
+_UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
+_QUOTE, _COMMA, _LF, _CR = b'",\n\r'
+
+
+def without_bom(data: bytes) -> bytes:
+    """The bytes after a UTF-8 byte order mark, or all of them."""
+    return data.removeprefix(_BOM)
+
+
+def check_text(data: bytes, file: str) -> None:
+    """Refuse bytes that are no UTF-8 text of lines: empty, UTF-16, NUL, a bad byte, CR alone as line end.
+
+    Raises:
+        FeedStructureError: Names the line, the column and the offset in ``data`` of the first offence.
+    """
+    if not data.strip():
+        raise FeedStructureError(f"{file} is empty: it has not even a header")
+    if data.startswith(_UTF16_BOMS):
+        raise FeedStructureError(f"{file} is UTF-16 (it begins with {data[:2].hex(' ')}); a feed is UTF-8")
+    nul = data.find(b"\0")
+    if nul >= 0:
+        raise FeedStructureError(f"{_place(data, nul, file)}: a NUL byte at offset {nul}")
+    if not data.isascii():
+        try:
+            data.decode()
+        except UnicodeDecodeError as error:
+            raise FeedStructureError(
+                f"{_place(data, error.start, file)}: byte 0x{data[error.start]:02x} at offset {error.start} "
+                f"is not UTF-8 ({error.reason})"
+            ) from None
+    if b"\r" in data and b"\n" not in data:
+        raise FeedStructureError(f"{file} ends its lines with CR alone; a line ends with LF or CRLF")
+
+
+def has_quoted_line_ends(data: bytes, file: str) -> bool:
+    """Check every quotation mark and CR of the file; whether a quoted value holds a line end.
+
+    A mark opens a value at the start of a field, closes it at the end of one, and is doubled inside; anything
+    else is a defect, since readers disagree on it (RFC 4180, section 2).
+
+    Raises:
+        FeedStructureError: A mark in the middle of a value, a value never closed, or a CR that ends no line.
+    """
+    if b'"' not in data and b"\r" not in data:
+        return False
+    view = np.frombuffer(data, dtype=np.uint8)
+    marks = np.flatnonzero(view == _QUOTE)
+    _check_marks(data, view, marks, file)
+    returns = np.flatnonzero(view == _CR)
+    if returns.size:
+        following = np.append(view, np.uint8(0))[returns + 1]
+        alone = returns[(following != _LF) & ~_is_quoted(marks, returns)]
+        if alone.size:
+            raise FeedStructureError(f"{_place(data, int(alone[0]), file)}: a CR that ends no line")
+    if not marks.size:
+        return False
+    feeds = np.flatnonzero(view == _LF)
+    return bool(_is_quoted(marks, feeds).any() or _is_quoted(marks, returns).any())
+
+
+def _is_quoted(marks: npt.NDArray[np.intp], positions: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
+    """Whether an odd number of marks lies before each position; doubled marks count twice, so cancel out."""
+    is_odd: npt.NDArray[np.bool_] = np.searchsorted(marks, positions) % 2 == 1
+    return is_odd
+
+
+def _check_marks(data: bytes, view: npt.NDArray[np.uint8], marks: npt.NDArray[np.intp], file: str) -> None:
+    """Marks 0, 2, 4… open a value or are the second of a doubled pair; 1, 3, 5… close one or are the first."""
+    opening, closing = marks[::2], marks[1::2]
+    before = np.where(opening == 0, np.uint8(_LF), view[np.maximum(opening - 1, 0)])
+    is_doubled = np.zeros(opening.size, dtype=bool)
+    is_doubled[1:] = opening[1:] - 1 == closing[: max(opening.size - 1, 0)]
+    stray = opening[~((before == _COMMA) | (before == _LF) | is_doubled)]
+    if stray.size:
+        raise FeedStructureError(
+            f"{_place(data, int(stray[0]), file)}: a quotation mark inside a value that is not quoted"
+        )
+    after = np.append(view, np.uint8(_LF))[closing + 1]
+    is_doubling = np.zeros(closing.size, dtype=bool)
+    paired = min(closing.size, max(opening.size - 1, 0))
+    is_doubling[:paired] = opening[1 : paired + 1] - 1 == closing[:paired]
+    early = closing[~((after == _COMMA) | (after == _LF) | (after == _CR) | is_doubling)]
+    if early.size:
+        raise FeedStructureError(
+            f"{_place(data, int(early[0]), file)}: text after the closing quotation mark of a value"
+        )
+    if opening.size > closing.size:
+        raise FeedStructureError(
+            f"{_place(data, int(opening[-1]), file)}: a quoted value that is never closed"
+        )
+
+
+def read_header(data: bytes, file: str) -> tuple[tuple[str, ...], int]:
+    """The column names, surrounding spaces taken off, and the offset of the first row.
+
+    Raises:
+        FeedStructureError: The first line is blank or names a column twice.
+    """
+    end = -1
+    while True:
+        end = data.find(b"\n", end + 1)
+        if end < 0 or data.count(b'"', 0, end) % 2 == 0:
+            break
+    end = len(data) if end < 0 else end + 1
+    text = data[:end].decode().rstrip("\r\n")
+    if not text.strip():
+        raise FeedStructureError(f"{file} line 1: a blank line where the header should be")
+    names = tuple(name.strip() for name in next(csv.reader(io.StringIO(text, newline=""))))
+    for number, name in enumerate(names, start=1):
+        first = names.index(name) + 1
+        if first < number:
+            label = f"the name {name!r}" if name else "no name"
+            raise FeedStructureError(
+                f"{file} line 1, column {number}: {label}, as column {first} has already"
+            )
+    return names, end
+
+
+def raise_if_ragged(data: bytes, columns: tuple[str, ...], start: int, file: str) -> None:
+    """Find the first row whose values are more or fewer than the columns.
+
+    Slow, row by row: only to say where, once a parser has refused the file.
+
+    Raises:
+        FeedStructureError: Names the row's line and the first column that is missing or too many.
+    """
+    line = data.count(b"\n", 0, start) + 1
+    record, first_line = b"", line
+    for raw in io.BytesIO(data[start:]):
+        if not record:
+            first_line = line
+        record += raw
+        line += 1
+        if record.count(b'"') % 2:
+            continue
+        content = record.rstrip(b"\r\n")
+        found = sum(part.count(b",") for part in content.split(b'"')[::2]) + 1
+        if content and found != len(columns):
+            _raise_ragged(found, columns, f"{file} line {first_line}")
+        record = b""
+
+
+def _raise_ragged(found: int, columns: tuple[str, ...], place: str) -> NoReturn:
+    values = "1 value" if found == 1 else f"{found} values"
+    if found < len(columns):
+        raise FeedStructureError(
+            f"{place}, column {found + 1} ({columns[found]}): the row ends after {values}, "
+            f"the header has {len(columns)} columns"
+        )
+    raise FeedStructureError(
+        f"{place}, column {len(columns) + 1}: the row has {values}, the header has {len(columns)} columns"
+    )
+
+
+def _place(data: bytes, offset: int, file: str) -> str:
+    """``stops.txt line 3, column 2 (stop_name)``: both from 1, lines as an editor counts them."""
+    start = data.rfind(b"\n", 0, offset) + 1
+    before = data[start:offset]
+    number = sum(part.count(b",") for part in before.split(b'"')[::2])
+    first_line = data[: data.find(b"\n") if b"\n" in data else len(data)]
+    names = first_line.decode(errors="replace").rstrip("\r").split(",")
+    name = f" ({names[number].strip()})" if start > 0 and number < len(names) else ""
+    line = data.count(b"\n", 0, offset) + 1
+    return f"{file} line {line}, column {number + 1}{name}"

@@ -1,0 +1,174 @@
+"""Strict reading of a feed's zip: which members it has, and their bytes when asked for.
+
+Shared by ``feed`` (which parses tables) and ``digest`` (which does not), so it knows nothing of CSV and
+imports neither pandas nor pyarrow: sensors load it.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NoReturn
+
+from continuous_gtfs.errors import FeedStructureError
+
+_READABLE_COMPRESSION = frozenset(
+    {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
+)
+_ENCRYPTED = 0x1
+_CHUNK_BYTES = 1 << 20
+# What says where a feed's files lie. Only a feed of demand-responsive zones may do without stops.txt:
+# https://gtfs.org/documentation/schedule/reference/#dataset-files
+_ANCHORS = ("stops.txt", "locations.geojson")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedLimits:
+    """How large a feed may be. Never a ratio: real feeds reach 140:1 legitimately.
+
+    Attributes:
+        max_total_bytes: Of all members together, unzipped.
+        max_members: Files in the zip, folders and hidden files included.
+    """
+
+    max_total_bytes: int = 2 << 30
+    max_members: int = 1000
+
+
+class ZippedFeed:
+    """The members of a feed's zip by the name they have in the feed, sub-folder taken off.
+
+    Opening reads the zip's directory only. A member's bytes are inflated each time they are asked for.
+    """
+
+    def __init__(self, data: bytes, *, limits: FeedLimits | None = None) -> None:
+        """Open a feed.
+
+        Raises:
+            FeedStructureError: Not a zip, over the limits, no stops.txt, or a member that is encrypted, twice
+                there, or named so that it would leave the feed's folder.
+        """
+        limits = limits or FeedLimits()
+        try:
+            self._zip = zipfile.ZipFile(io.BytesIO(data))
+        except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
+            raise FeedStructureError(_why_not_a_zip(data, error)) from None
+        entries = self._zip.infolist()
+        if len(entries) > limits.max_members:
+            raise FeedStructureError(
+                f"the zip has {len(entries)} members; the limit is {limits.max_members} "
+                "(FeedLimits.max_members)"
+            )
+        total = sum(entry.file_size for entry in entries)
+        if total > limits.max_total_bytes:
+            raise FeedStructureError(
+                f"the feed is {total:,} bytes unzipped; the limit is {limits.max_total_bytes:,} "
+                "(FeedLimits.max_total_bytes)"
+            )
+        for entry in entries:
+            _check_name(entry)
+        self._members = _feed_members([entry for entry in entries if not _is_ignored(entry)])
+        for name, entry in self._members.items():
+            if entry.flag_bits & _ENCRYPTED:
+                raise FeedStructureError(f"{name} is encrypted; a feed must be readable without a password")
+            if entry.compress_type not in _READABLE_COMPRESSION:
+                raise FeedStructureError(f"{name} is compressed by method {entry.compress_type}, not deflate")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names in the feed, in the order of the zip."""
+        return tuple(self._members)
+
+    def size(self, name: str) -> int:
+        """Unzipped length of one member in bytes."""
+        return self._members[name].file_size
+
+    def read(self, name: str) -> bytes:
+        """The bytes of one member.
+
+        Raises:
+            FeedStructureError: The stored bytes are damaged.
+        """
+        try:
+            return self._zip.read(self._members[name])
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
+            _raise_damaged(name, error)
+
+    def chunks(self, name: str) -> Iterator[bytes]:
+        """The bytes of one member, a piece at a time.
+
+        Raises:
+            FeedStructureError: The stored bytes are damaged; pieces may have been handed out before.
+        """
+        try:
+            with self._zip.open(self._members[name]) as stream:
+                while chunk := stream.read(_CHUNK_BYTES):
+                    yield chunk
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
+            _raise_damaged(name, error)
+
+
+def _raise_damaged(name: str, error: Exception) -> NoReturn:
+    raise FeedStructureError(f"{name} is damaged in the zip: {error}") from None
+
+
+def _why_not_a_zip(data: bytes, error: Exception) -> str:
+    if not data:
+        return "the feed is empty (0 bytes), not a zip"
+    if data.startswith(b"PK\x03\x04"):
+        return f"the zip cannot be opened, it looks cut short or damaged ({len(data):,} bytes): {error}"
+    return f"not a zip: {len(data):,} bytes that begin with {data[:16]!r}"
+
+
+def _check_name(entry: zipfile.ZipInfo) -> None:
+    name = entry.orig_filename
+    parts = name.split("/")
+    reason = None
+    if "\x00" in name:
+        reason = "a NUL in its name"
+    elif "\\" in name:
+        reason = "a backslash in its name, which is no separator in a zip"
+    elif name.startswith("/") or (len(name) > 1 and name[1] == ":"):
+        reason = "an absolute path"
+    elif ".." in parts or "." in parts:
+        reason = "a path that leaves the feed's folder"
+    elif "" in parts[:-1]:
+        reason = "an empty folder name in its path"
+    if reason is not None:
+        raise FeedStructureError(f"the zip member {name!r} has {reason}")
+
+
+def _is_ignored(entry: zipfile.ZipInfo) -> bool:
+    """Folders, and what Finder and other tools leave in a zip unasked."""
+    parts = entry.filename.split("/")
+    return entry.is_dir() or "__MACOSX" in parts or any(part.startswith(".") for part in parts)
+
+
+def _feed_members(entries: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
+    folder = _feed_folder(entries)
+    named = [(entry.filename.removeprefix(folder), entry) for entry in entries]
+    counts = Counter(name for name, _ in named)
+    repeated = [name for name, count in counts.items() if count > 1]
+    if repeated:
+        raise FeedStructureError(f"the zip has {repeated[0]} {counts[repeated[0]]} times; which one counts?")
+    return dict(named)
+
+
+def _feed_folder(entries: list[zipfile.ZipInfo]) -> str:
+    """``""``, or the one sub-folder, with its slash, that the feed's files lie in."""
+    names = [entry.filename for entry in entries]
+    for anchor in _ANCHORS:
+        folders = sorted(
+            {name.removesuffix(anchor) for name in names if name == anchor or name.endswith(f"/{anchor}")}
+        )
+        if "" in folders:
+            return ""
+        if len(folders) > 1:
+            raise FeedStructureError(f"the zip has {anchor} in {len(folders)} folders: {', '.join(folders)}")
+        if folders:
+            return folders[0]
+    raise FeedStructureError(f"the zip has no stops.txt; it has {', '.join(names[:8]) or 'no files at all'}")

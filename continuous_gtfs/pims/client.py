@@ -1,0 +1,316 @@
+"""Asks the vendor for one feed and tells what came of it. Every fetch is an outcome; nothing is raised.
+
+What a body *means* is not judged here: a body that is no zip or no FeedMessage is for the feed's reader.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import re
+import ssl
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from continuous_gtfs import __version__
+from continuous_gtfs.errors import ConfigurationError
+from continuous_gtfs.pims.bodies import UnusableBodyError, read_body
+from continuous_gtfs.pims.catalog import FeedSource
+from continuous_gtfs.pims.outcomes import Body, CouldNotTell, FetchOutcome, NotModified
+from continuous_gtfs.pims.quiet import no_http_records
+from continuous_gtfs.pims.secrets import RememberingSecrets, SecretSource
+from continuous_gtfs.pims.templates import placeholders, render_header, render_url
+
+__all__ = ["MAX_REDIRECTS", "Body", "CouldNotTell", "FetchOutcome", "NotModified", "PimsClient"]
+
+MAX_REDIRECTS = 3
+_REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_log = logging.getLogger(__name__)
+
+
+class PimsClient:
+    """Fetches feeds; an async context manager that keeps its connections open between fetches.
+
+    One client belongs to one event loop. Redirects are followed only to the host that was asked and to the
+    hosts that the feed's source allows, so its headers (the token among them) go nowhere else; cookies are
+    neither kept nor sent; a proxy from the environment is used, but not for the loopback host.
+
+    Args:
+        config: Settings for ``${config:NAME}``, usually ``os.environ``.
+        secrets: Where ``${secret:NAME}`` comes from; asked at each fetch, so a rotated token is seen.
+        transport: The seam for the network.
+        now: The clock that a ``Retry-After`` date is compared with.
+    """
+
+    def __init__(
+        self,
+        *,
+        config: Mapping[str, str],
+        secrets: SecretSource,
+        transport: httpx.AsyncBaseTransport | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._config = config
+        self._secrets = secrets
+        self._transport = transport
+        self._now = now
+        self._http: httpx.AsyncClient | None = None
+
+    def __repr__(self) -> str:
+        return f"PimsClient(is_open={self._http is not None})"
+
+    async def __aenter__(self) -> Self:
+        self._http = httpx.AsyncClient(
+            transport=self._transport,
+            verify=_ssl_context(),
+            timeout=None,  # one deadline for the whole request, in fetch
+            follow_redirects=False,
+            mounts={"all://localhost": None, "all://127.0.0.1": None, "all://[::1]": None},
+            cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        http, self._http = self._http, None
+        if http is not None:
+            await http.aclose()
+
+    async def fetch(
+        self, source: FeedSource, *, etag: str | None = None, last_modified: str | None = None
+    ) -> FetchOutcome:
+        """Asks for ``source`` once.
+
+        Args:
+            source: The feed.
+            etag: Of the version in hand; with it the vendor may answer that nothing is new.
+            last_modified: Of the version in hand, likewise.
+
+        Raises:
+            asyncio.CancelledError: The caller gave up; nothing else is raised for what the vendor,
+                the network or the configuration does.
+        """
+        if self._http is None:
+            raise RuntimeError("PimsClient is used outside its `async with` block")
+        secrets = RememberingSecrets(self._secrets)
+        with no_http_records():
+            outcome = await self._outcome(self._http, source, secrets, etag, last_modified)
+        if isinstance(outcome, CouldNotTell):
+            outcome = CouldNotTell(
+                kind=outcome.kind,
+                reason=secrets.redact(f"{source.feed_id}: {outcome.reason}"),
+                is_permanent=outcome.is_permanent,
+                retry_after_s=outcome.retry_after_s,
+            )
+        _log.debug("%s: %s", source.feed_id, secrets.redact(repr(outcome)))
+        return outcome
+
+    async def _outcome(
+        self,
+        http: httpx.AsyncClient,
+        source: FeedSource,
+        secrets: SecretSource,
+        etag: str | None,
+        last_modified: str | None,
+    ) -> FetchOutcome:
+        try:
+            url = self._url(source, secrets)
+            headers = self._headers(source, secrets) | _conditions(etag, last_modified)
+        except ConfigurationError as error:
+            return CouldNotTell("not_configured", str(error), is_permanent=True)
+        try:
+            async with asyncio.timeout(source.timeout_s):
+                return await self._ask(http, source, url, headers)
+        except TimeoutError:
+            return CouldNotTell("timeout", f"no whole answer from {_host(url)} in {source.timeout_s:g} s")
+
+    async def _ask(
+        self, http: httpx.AsyncClient, source: FeedSource, url: httpx.URL, headers: dict[str, str]
+    ) -> FetchOutcome:
+        asked = url
+        for _ in range(MAX_REDIRECTS + 1):
+            try:
+                response = await http.send(http.build_request("GET", url, headers=headers), stream=True)
+            except httpx.HTTPError as error:
+                return _without_answer(error, url)
+            try:
+                if response.status_code not in _REDIRECT_STATUSES:
+                    return await self._answer(source, response, url, headers)
+            except UnusableBodyError as error:
+                return CouldNotTell(error.kind, f"{_host(url)} sent {error}", is_permanent=error.is_permanent)
+            except httpx.HTTPError as error:
+                return _without_answer(error, url)
+            finally:
+                await response.aclose()
+            target = _target(response, url)
+            if target is None:
+                return _refused(f"{_host(url)} redirects without a usable Location")
+            if not _may_follow(asked, target, source.redirect_hosts):
+                return _refused(
+                    f"{_host(url)} redirects to {target.scheme}://{_host(target)}, which is not allowed "
+                    "for this feed; if it is right, add it to redirect_hosts of its FeedSource"
+                )
+            url = target
+        return _refused(f"{_host(asked)} redirects more than {MAX_REDIRECTS} times")
+
+    async def _answer(
+        self, source: FeedSource, response: httpx.Response, url: httpx.URL, headers: Mapping[str, str]
+    ) -> FetchOutcome:
+        status, host = response.status_code, _host(url)
+        if status == 200:
+            body = await read_body(response, max_bytes=source.max_bytes)
+            return Body(body, response.headers.get("etag"), response.headers.get("last-modified"))
+        if status == 304:
+            if headers.keys() & {"If-None-Match", "If-Modified-Since"}:
+                return NotModified()
+            return CouldNotTell(
+                "unexpected_not_modified", f"{host} answers 304 to a request without a condition"
+            )
+        retry_after_s = _retry_after_s(response.headers.get("retry-after", ""), self._now())
+        if status in (401, 403):
+            return CouldNotTell(
+                "unauthorized",
+                f"{host} answers {status}: check {_named(source, 'secret')}",
+                is_permanent=True,
+            )
+        if status in (404, 410):
+            return CouldNotTell(
+                "not_found", f"{host} answers {status}: check {_named(source, 'config')}", is_permanent=True
+            )
+        if status == 429:
+            return CouldNotTell("too_many_requests", f"{host} answers 429", retry_after_s=retry_after_s)
+        if status >= 500:
+            return CouldNotTell("server_error", f"{host} answers {status}", retry_after_s=retry_after_s)
+        if status >= 400:
+            # 408 Request Timeout, 423 Locked and 425 Too Early pass by themselves.
+            is_permanent = status not in (408, 423, 425)
+            return CouldNotTell("client_error", f"{host} answers {status}", is_permanent, retry_after_s)
+        return CouldNotTell("unexpected_status", f"{host} answers {status} where 200 or 304 was expected")
+
+    def _url(self, source: FeedSource, secrets: SecretSource) -> httpx.URL:
+        try:
+            url = httpx.URL(render_url(source.url, config=self._config, secrets=secrets))
+        except httpx.InvalidURL:
+            url = httpx.URL("")
+        if not _is_usable(url):
+            # The URL itself is not shown: it may hold a secret.
+            raise ConfigurationError(
+                "the feed's URL is not one: it must be http:// or https:// with a host and a valid port; "
+                f"check {_named(source, 'config')}"
+            )
+        return url
+
+    def _headers(self, source: FeedSource, secrets: SecretSource) -> dict[str, str]:
+        return {"Accept-Encoding": "gzip", "User-Agent": f"continuous-gtfs/{__version__}"} | {
+            name: render_header(template, config=self._config, secrets=secrets)
+            for name, template in source.headers.items()
+        }
+
+
+@functools.cache
+def _ssl_context() -> ssl.SSLContext:
+    """Loading the certificates costs tens of milliseconds, and a client is made in every sensor tick."""
+    return httpx.create_ssl_context()
+
+
+def _conditions(etag: str | None, last_modified: str | None) -> dict[str, str]:
+    """The conditional headers; a validator that no header can carry is left out, and the whole body comes."""
+    given = {"If-None-Match": etag, "If-Modified-Since": last_modified}
+    return {name: value for name, value in given.items() if value and value.isascii() and value.isprintable()}
+
+
+def _without_answer(error: httpx.HTTPError, url: httpx.URL) -> CouldNotTell:
+    """The outcome of a request that got no usable answer. Only the operating system's words are passed on."""
+    host = _host(url)
+    if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
+        return CouldNotTell("unreachable", f"cannot connect to {host}: {_os_words(error)}")
+    if isinstance(error, httpx.LocalProtocolError):
+        return CouldNotTell(
+            "not_configured", "the request cannot be sent: a header's name is no header name", True
+        )
+    if isinstance(error, httpx.RemoteProtocolError) and "without sending" not in str(error):
+        return CouldNotTell("bad_response", f"{host} answers with something that is not HTTP")
+    return CouldNotTell("unreachable", f"{host} gave no answer ({type(error).__name__})")
+
+
+def _os_words(error: BaseException) -> str:
+    """The deepest cause's message: the outer ones say no more than that all attempts failed."""
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause.exceptions[0] if isinstance(cause, BaseExceptionGroup) else cause
+    return str(error) or type(error).__name__
+
+
+def _target(response: httpx.Response, url: httpx.URL) -> httpx.URL | None:
+    try:
+        target = url.join(response.headers["location"])
+    except (KeyError, httpx.InvalidURL):
+        return None
+    return target if _is_usable(target) else None
+
+
+def _is_usable(url: httpx.URL) -> bool:
+    """Whether a connection can be tried; the socket module raises ValueErrors for a bad port or label."""
+    labels = url.raw_host.removesuffix(b".").split(b".")
+    return (
+        url.scheme in _DEFAULT_PORTS
+        and all(0 < len(label) < 64 for label in labels)
+        and (url.port is None or 0 < url.port < 65536)
+    )
+
+
+def _may_follow(asked: httpx.URL, target: httpx.URL, allowed: frozenset[str]) -> bool:
+    """Whether the feed's headers may go to ``target``: the origin that was asked, or an allowed host.
+
+    A bare name allows the scheme's default port only, for another port is another service. A redirect from
+    https to http is never followed: the token would travel in the clear.
+    """
+    if asked.scheme == "https" and target.scheme != "https":
+        return False
+    if _origin(target) == _origin(asked):
+        return True
+    return _host(target) in allowed or (target.port is None and target.host in allowed)
+
+
+def _origin(url: httpx.URL) -> tuple[str, str, int]:
+    return url.scheme, url.host, url.port or _DEFAULT_PORTS[url.scheme]
+
+
+def _host(url: httpx.URL) -> str:
+    """``host:port``, and nothing else of a URL that may hold a secret."""
+    host = f"[{url.host}]" if ":" in url.host else url.host
+    return f"{host}:{url.port or _DEFAULT_PORTS.get(url.scheme, 0)}"
+
+
+def _refused(reason: str) -> CouldNotTell:
+    return CouldNotTell("redirect_refused", reason, is_permanent=True)
+
+
+def _named(source: FeedSource, kind: str) -> str:
+    """The settings or secrets that the feed's templates name, for a reason that says what to look at."""
+    names = dict.fromkeys(
+        name
+        for template in (source.url, *source.headers.values())
+        for template_kind, name in placeholders(template)
+        if template_kind == kind
+    )
+    return " and ".join(names) if names else "the feed's FeedSource"
+
+
+def _retry_after_s(text: str, now: datetime) -> float | None:
+    """Seconds from a Retry-After header, which is a number of seconds or an HTTP date (RFC 9110, 10.2.3)."""
+    if re.fullmatch(r"[0-9]{1,9}", text.strip()):
+        return float(text)
+    try:
+        until = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return max(0.0, (until.replace(tzinfo=until.tzinfo or UTC) - now).total_seconds())

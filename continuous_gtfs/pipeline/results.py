@@ -1,0 +1,96 @@
+"""What a step run leaves behind: findings and a result. Plain data that survives JSON; nothing runs here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Severity = Literal["info", "warning", "error"]
+Status = Literal["success", "failed"]
+
+SAMPLE_SIZE = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing a step noticed about the feed, counted and sampled, never the full list.
+
+    A finding of severity ``error`` fails the step that reports it.
+
+    Attributes:
+        severity: ``info``, ``warning`` or ``error``.
+        code: snake_case, the same for every finding of its kind.
+        message: One sentence for the reader of the run.
+        file: The file (schedule) or feed (realtime) it is about.
+        count: How many rows or entities it is about.
+        sample: At most ``SAMPLE_SIZE`` of their ids; what is beyond is cut off.
+    """
+
+    severity: Severity
+    code: str
+    message: str
+    file: str | None = None
+    count: int = 0
+    sample: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sample", tuple(self.sample[:SAMPLE_SIZE]))
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self) | {"sample": list(self.sample)}
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Finding:
+        return cls(**(dict(fields) | {"sample": tuple(fields["sample"])}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepResult:
+    """What one run of one step did.
+
+    Attributes:
+        name: The step's name in its list.
+        status: ``success`` or ``failed``.
+        duration_s: Elapsed seconds; the one field that differs between equal runs.
+        rows_before: Rows by file, of the files the step declared or changed. A file that was not there
+            is not in the mapping.
+        rows_after: The same, after the step.
+        findings: In the order they were reported.
+        logs: The step's own log lines.
+        source_hash: What code and parameters ran, see ``pipeline.hashing``.
+    """
+
+    name: str
+    status: Status
+    duration_s: float
+    rows_before: dict[str, int] = field(default_factory=dict)
+    rows_after: dict[str, int] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+    logs: tuple[str, ...] = ()
+    source_hash: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-safe; ``from_dict`` gives an equal result back."""
+        return {
+            "name": self.name,
+            "status": self.status,
+            "duration_s": self.duration_s,
+            "rows_before": dict(self.rows_before),
+            "rows_after": dict(self.rows_after),
+            "findings": [finding.to_dict() for finding in self.findings],
+            "logs": list(self.logs),
+            "source_hash": self.source_hash,
+        }
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> StepResult:
+        return cls(
+            **(
+                dict(fields)
+                | {
+                    "findings": tuple(Finding.from_dict(finding) for finding in fields["findings"]),
+                    "logs": tuple(fields["logs"]),
+                }
+            )
+        )

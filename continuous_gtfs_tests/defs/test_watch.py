@@ -1,0 +1,277 @@
+"""One tick of a PIMS sensor, with a vendor made of plain functions."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from continuous_gtfs.defs.cursor import Cursor
+from continuous_gtfs.defs.decisions import RunFacts, RunState, Trigger
+from continuous_gtfs.defs.watch import History, Vendor, WatchResult, WatchTiming, watch
+from continuous_gtfs.errors import StoreError, UnreadableMessageError
+from continuous_gtfs.pims.catalog import FeedKind, FeedSource
+from continuous_gtfs.pims.outcomes import Body, CouldNotTell, FetchOutcome, NotModified
+from continuous_gtfs.versions import FeedVersion
+
+VP, TU = "vehicle_positions", "trip_updates"
+TIMING = WatchTiming(tick_s=1.0, window_s=0.3, sibling_poll_s=0.02, run_poll_s=0.02)
+IDLE = History(last_run=None, last_success=None)
+
+
+def source(feed: str) -> FeedSource:
+    return FeedSource(
+        environment="production",
+        feed=feed,
+        kind=FeedKind.REALTIME,
+        url="http://vendor.invalid",
+        poll_every_s=0.05,
+        timeout_s=0.4,
+        max_bytes=1000,
+    )
+
+
+SOURCES = (source(VP), source(TU))
+
+
+@dataclass
+class ScriptedVendor:
+    """Answers each feed from a list, the last answer again and again; a callable answer is asked at the request."""
+
+    answers: dict[str, list[FetchOutcome | Callable[[], FetchOutcome]]]
+    history: Callable[[], History] = lambda: IDLE
+    saved: list[str] = field(default_factory=list)
+    asked: list[tuple[str, str | None]] = field(default_factory=list)
+
+    async def fetch(self, source: FeedSource, etag: str | None, _last_modified: str | None) -> FetchOutcome:
+        self.asked.append((source.feed, etag))
+        script = self.answers[source.feed]
+        answer = script.pop(0) if len(script) > 1 else script[0]
+        return answer if isinstance(answer, Body | NotModified | CouldNotTell) else answer()
+
+    def save(self, version: FeedVersion, body: bytes) -> None:
+        if body == b"disk full":
+            raise StoreError("no space")
+        self.saved.append(version.version_id)
+
+    def as_vendor(self) -> Vendor:
+        return Vendor(fetch=self.fetch, identify=identify, save=self.save, history=self.history)
+
+
+def identify(source: FeedSource, answer: Body, fetched_at: datetime) -> FeedVersion:
+    if answer.body == b"garbage":
+        raise UnreadableMessageError(f"{source.feed_id}: not a FeedMessage")
+    return FeedVersion(
+        environment=source.environment,
+        feed=source.feed,
+        version_id=answer.body.decode(),
+        content_digest="",
+        body_digest="",
+        body_bytes=len(answer.body),
+        fetched_at=fetched_at,
+        etag=answer.etag,
+    )
+
+
+def body(version_id: str, etag: str | None = None) -> Body:
+    return Body(version_id.encode(), etag=etag)
+
+
+FAILED = CouldNotTell("timeout", "no answer within 8 s")
+
+
+def tick(
+    vendor: ScriptedVendor, cursor: Cursor | None = None, timing: WatchTiming = TIMING
+) -> tuple[WatchResult, Cursor]:
+    memory = cursor or Cursor.from_json(None, (VP, TU))
+    result = asyncio.run(watch(SOURCES, memory, vendor.as_vendor(), code_version="code", process="p1", timing=timing))
+    return result, memory
+
+
+def quiet_cursor() -> Cursor:
+    """Both feeds known and asked for, in the same process."""
+    cursor = Cursor.from_json(None, (VP, TU))
+    for feed in (VP, TU):
+        cursor.feeds[feed].version = identify(source(feed), body("1"), datetime(2026, 11, 24, tzinfo=UTC))
+    cursor.requested, cursor.process = {VP: "1", TU: "1"}, "p1"
+    return cursor
+
+
+def done(state: RunState, versions: dict[str, str] | None = None) -> History:
+    facts = RunFacts(state=state, versions=versions or {VP: "1", TU: "1"}, code_version="code")
+    return History(last_run=facts, last_success=facts if state is RunState.SUCCEEDED else None)
+
+
+def test_a_pair_that_arrives_together_gives_one_run_at_once() -> None:
+    started = time.monotonic()
+    result, cursor = tick(ScriptedVendor({VP: [body("2")], TU: [body("2")]}))
+    assert result.trigger is Trigger.NEW_VERSION
+    assert result.changed == {VP, TU}
+    assert cursor.requested == {VP: "2", TU: "2"}
+    assert time.monotonic() - started < TIMING.window_s, "it waited for a window that had nothing to wait for"
+
+
+def test_a_late_sibling_joins_the_run_and_ends_the_wait() -> None:
+    vendor = ScriptedVendor({VP: [body("2")], TU: [NotModified(), NotModified(), body("2")]})
+    vendor.history = lambda: done(RunState.SUCCEEDED)
+    result, _ = tick(vendor, quiet_cursor())
+    assert result.changed == {VP, TU}
+    assert vendor.saved == ["2", "2"]
+
+
+def test_a_feed_whose_sibling_does_not_come_is_not_held_beyond_the_window() -> None:
+    vendor = ScriptedVendor({VP: [body("2")], TU: [NotModified()]}, history=lambda: done(RunState.SUCCEEDED))
+    result, cursor = tick(vendor, quiet_cursor())
+    assert result.trigger is Trigger.NEW_VERSION
+    assert result.changed == {VP}
+    assert cursor.requested == {VP: "2", TU: "1"}, "the run carries the newest known version of the sibling"
+
+
+def test_a_hanging_feed_does_not_hold_up_its_sibling() -> None:
+    async def run_tick() -> WatchResult:
+        vendor = ScriptedVendor({VP: [body("2")], TU: [NotModified()]}, history=lambda: done(RunState.SUCCEEDED))
+
+        async def fetch(source: FeedSource, etag: str | None, last_modified: str | None) -> FetchOutcome:
+            if source.feed == TU:
+                await asyncio.Event().wait()
+            return await vendor.fetch(source, etag, last_modified)
+
+        seams = Vendor(fetch=fetch, identify=identify, save=vendor.save, history=vendor.history)
+        return await watch(SOURCES, quiet_cursor(), seams, code_version="code", process="p1", timing=TIMING)
+
+    assert asyncio.run(run_tick()).changed == {VP}
+
+
+def test_while_a_run_is_in_flight_the_newest_version_supersedes_what_waited() -> None:
+    states = [RunState.IN_FLIGHT] * 4 + [RunState.SUCCEEDED]
+
+    def history() -> History:
+        return done(states.pop(0) if len(states) > 1 else states[0])
+
+    vendor = ScriptedVendor({VP: [body("2"), body("3")], TU: [body("2"), body("3")]}, history=history)
+    result, cursor = tick(vendor, quiet_cursor())
+    assert result.trigger is Trigger.NEW_VERSION
+    assert cursor.requested == {VP: "3", TU: "3"}
+    assert [v.version_id for v in result.new_versions].count("2") == 2, "each version is reported all the same"
+
+
+def test_a_version_that_waits_for_a_run_to_end_survives_the_tick() -> None:
+    vendor = ScriptedVendor({VP: [body("2")], TU: [body("2")]}, history=lambda: done(RunState.IN_FLIGHT))
+    result, cursor = tick(vendor, quiet_cursor())
+    assert result.trigger is None
+    assert cursor.waiting() == {VP, TU}
+    later = Cursor.from_json(cursor.to_json(), (VP, TU))
+    for memory in later.feeds.values():
+        memory.not_before = 0
+    result, _ = tick(
+        ScriptedVendor({VP: [NotModified()], TU: [NotModified()]}, history=lambda: done(RunState.SUCCEEDED)), later
+    )
+    assert result.changed == {VP, TU}
+
+
+def test_a_tick_without_news_asks_for_nothing_and_ends_in_time() -> None:
+    vendor = ScriptedVendor({VP: [NotModified()], TU: [NotModified()]}, history=lambda: done(RunState.SUCCEEDED))
+    started = time.monotonic()
+    result, cursor = tick(vendor, quiet_cursor())
+    assert result == WatchResult()
+    assert cursor.feeds[VP].outcomes["unchanged"] >= 3
+    assert 0.5 < time.monotonic() - started < 5.0
+
+
+def test_garbage_is_not_nothing_new_and_its_validators_are_not_kept() -> None:
+    vendor = ScriptedVendor(
+        {VP: [Body(b"garbage", etag='"bad"')], TU: [NotModified()]}, history=lambda: done(RunState.SUCCEEDED)
+    )
+    result, cursor = tick(vendor, quiet_cursor())
+    memory = cursor.feeds[VP]
+    assert memory.outcomes["could_not_tell:unreadable"] == memory.failures_in_row == 2
+    assert memory.version is not None
+    assert memory.version.version_id == "1", "the last good version stays the newest"
+    assert '"bad"' not in {etag for _, etag in vendor.asked}
+    assert [(h.feed, h.is_failing) for h in result.health] == [(VP, True)]
+
+
+def test_one_failed_fetch_is_counted_but_not_reported() -> None:
+    vendor = ScriptedVendor(
+        {VP: [FAILED, NotModified()], TU: [NotModified()]}, history=lambda: done(RunState.SUCCEEDED)
+    )
+    result, cursor = tick(vendor, quiet_cursor())
+    assert result.health == []
+    assert cursor.feeds[VP].outcomes["could_not_tell:timeout"] == 1
+    assert cursor.feeds[VP].failure is None
+
+
+def test_a_feed_that_keeps_failing_is_reported_once_and_so_is_its_recovery() -> None:
+    vendor = ScriptedVendor({VP: [FAILED], TU: [NotModified()]}, history=lambda: done(RunState.SUCCEEDED))
+    first, cursor = tick(vendor, quiet_cursor())
+    assert [(h.feed, h.is_failing, h.message) for h in first.health] == [(VP, True, "timeout: no answer within 8 s")]
+    cursor.feeds[VP].not_before = 0
+    second, cursor = tick(vendor, cursor)
+    assert second.health == []
+    cursor.feeds[VP].not_before = 0
+    recovered = ScriptedVendor({VP: [NotModified()], TU: [NotModified()]}, history=lambda: done(RunState.SUCCEEDED))
+    third, _ = tick(recovered, cursor)
+    assert [(h.feed, h.is_failing) for h in third.health] == [(VP, False)]
+
+
+def test_a_version_that_could_not_be_archived_is_not_a_version_yet() -> None:
+    vendor = ScriptedVendor(
+        {VP: [Body(b"disk full"), body("2")], TU: [NotModified()]}, history=lambda: done(RunState.SUCCEEDED)
+    )
+    result, cursor = tick(vendor, quiet_cursor())
+    assert cursor.feeds[VP].outcomes["could_not_tell:not_archived"] == 1
+    assert [v.version_id for v in result.new_versions] == ["2"]
+
+
+def test_retry_after_keeps_the_vendor_alone_beyond_the_tick() -> None:
+    busy = CouldNotTell("too_many_requests", "429", retry_after_s=30)
+    vendor = ScriptedVendor({VP: [busy], TU: [NotModified()]}, history=lambda: done(RunState.SUCCEEDED))
+    _, cursor = tick(vendor, quiet_cursor())
+    asked = [feed for feed, _ in vendor.asked].count(VP)
+    assert asked == 1
+    tick(vendor, Cursor.from_json(cursor.to_json(), (VP, TU)))
+    assert [feed for feed, _ in vendor.asked].count(VP) == 1
+
+
+def test_a_start_after_a_failed_run_asks_for_it_again_once() -> None:
+    cursor = quiet_cursor()
+    cursor.process = "before the restart"
+    vendor = ScriptedVendor({VP: [NotModified()], TU: [NotModified()]}, history=lambda: done(RunState.FAILED))
+    result, cursor = tick(vendor, cursor)
+    assert result.trigger is Trigger.LAST_RUN_FAILED
+    for memory in cursor.feeds.values():
+        memory.not_before = 0
+    again, _ = tick(vendor, cursor)
+    assert again.trigger is None
+
+
+def test_a_start_lets_newer_versions_come_first() -> None:
+    cursor = quiet_cursor()
+    cursor.process = "before the restart"
+    vendor = ScriptedVendor({VP: [body("2")], TU: [body("2")]}, history=lambda: done(RunState.FAILED))
+    result, _ = tick(vendor, cursor)
+    assert result.trigger is Trigger.NEW_VERSION
+
+
+def test_going_back_to_a_known_version_asks_for_a_run_again() -> None:
+    cursor = quiet_cursor()
+    vendor = ScriptedVendor(
+        {VP: [body("2"), body("1")], TU: [body("2"), body("1")]}, history=lambda: done(RunState.SUCCEEDED)
+    )
+    first, cursor = tick(vendor, cursor)
+    assert first.trigger is Trigger.NEW_VERSION
+    for memory in cursor.feeds.values():
+        memory.not_before = 0
+    second, cursor = tick(vendor, cursor)
+    assert second.trigger is Trigger.NEW_VERSION
+    assert cursor.requested == {VP: "1", TU: "1"}
+
+
+def test_a_cursor_survives_json_and_a_feed_it_does_not_know_starts_empty() -> None:
+    cursor = quiet_cursor()
+    cursor.feeds[VP].count("new")
+    assert Cursor.from_json(cursor.to_json(), (VP, TU)) == cursor
+    wider = Cursor.from_json(cursor.to_json(), (VP, TU, "alerts"))
+    assert wider.feeds["alerts"].version is None

@@ -1,0 +1,130 @@
+"""A running platform as the end-to-end tests see it: the vendor's controls, Dagster's storage, what is published."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from dagster import AssetKey, DagsterEventType, DagsterInstance, DagsterRun, EventRecordsFilter, RunsFilter
+from google.transit import gtfs_realtime_pb2 as gtfs_rt
+
+from continuous_gtfs.artifacts.local import LocalStore
+from continuous_gtfs.artifacts.manifest import Manifest
+from continuous_gtfs.artifacts.publication import Publisher
+from continuous_gtfs.defs import names
+from continuous_gtfs.demo.processes import Platform
+
+Value = TypeVar("Value")
+
+
+def wait_for(condition: Callable[[], Value | None], *, what: str, timeout_s: float = 60.0) -> Value:
+    """The first true value of ``condition``; fails the test with ``what`` when there is none in time."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not in {timeout_s:g} s: {what}")
+        time.sleep(0.1)
+
+
+@dataclass
+class Deployment:
+    """One platform, its vendor and its storage."""
+
+    platform: Platform
+    instance: DagsterInstance
+
+    # the vendor
+
+    def control(self, method: str, path: str, **body: Any) -> Any:
+        request = urllib.request.Request(
+            f"{self.platform.url('simulator')}/control/{path}",
+            data=json.dumps(body).encode() if body else None,
+            headers={"Content-Type": "application/json"},
+            method=method,
+        )
+        with urllib.request.urlopen(request, timeout=10) as response:
+            return json.loads(response.read() or b"null")
+
+    def set_fault(self, environment: str, feed: str, kind: str, **params: Any) -> None:
+        self.control("POST", "faults", edition=environment, feed=feed, kind=kind, count=None, **params)
+
+    def clear_faults(self) -> None:
+        self.control("DELETE", "faults")
+
+    def new_schedule(self, environment: str) -> None:
+        self.control("POST", "schedule", edition=environment)
+
+    # what is published
+
+    @property
+    def published(self) -> Path:
+        return Path(self.platform.environment["CONTINUOUS_GTFS_PUBLISHED"])
+
+    def manifest(self, name: str) -> Manifest | None:
+        return Publisher(LocalStore(self.published)).current(name)
+
+    def vehicle_positions(self, environment: str) -> gtfs_rt.FeedMessage:
+        return self.realtime_feed(environment, "vehicle_positions")
+
+    def realtime_feed(self, environment: str, feed: str) -> gtfs_rt.FeedMessage:
+        data = (self.published / f"{names.realtime_publication(environment, feed)}.pb").read_bytes()
+        message = gtfs_rt.FeedMessage()
+        message.ParseFromString(data)
+        return message
+
+    def wait_for_newer(self, name: str, than: Manifest | None, *, timeout_s: float = 60.0) -> Manifest:
+        def newer() -> Manifest | None:
+            manifest = self.manifest(name)
+            return manifest if manifest and (than is None or manifest.label != than.label) else None
+
+        return wait_for(newer, what=f"{name} published anew", timeout_s=timeout_s)
+
+    # Dagster's storage
+
+    def cursor(self, pipeline: str, environment: str) -> dict[str, Any]:
+        wanted = names.sensor_name(pipeline, environment)
+        for state in self.instance.all_instigator_state():
+            if state.instigator_name == wanted and state.instigator_data is not None:
+                return json.loads(getattr(state.instigator_data, "cursor", None) or "{}")
+        return {}
+
+    def outcomes(self, environment: str, feed: str) -> dict[str, int]:
+        pipeline = "schedule" if feed == "schedule" else "realtime"
+        return self.cursor(pipeline, environment).get("feeds", {}).get(feed, {}).get("outcomes", {})
+
+    def runs(self, pipeline: str, environment: str) -> list[DagsterRun]:
+        tag = names.pipeline_name(pipeline, environment)
+        return list(self.instance.get_runs(RunsFilter(tags={names.PIPELINE_TAG: tag})))
+
+    def materialized_versions(self, environment: str, feed: str) -> list[str]:
+        """Version ids of the vendor feed's materializations, oldest first."""
+        return [
+            str(materialization.metadata["version_id"].value)
+            for materialization in self.materializations(names.pims_key(environment, feed))
+        ]
+
+    def materializations(self, key: AssetKey) -> list[Any]:
+        records = self.instance.get_event_records(
+            EventRecordsFilter(event_type=DagsterEventType.ASSET_MATERIALIZATION, asset_key=key), ascending=True
+        )
+        return [record.asset_materialization for record in records if record.asset_materialization]
+
+    def latest_check(self, key: AssetKey, check: str) -> bool | None:
+        """Whether the newest evaluation of a check passed; None where there is none."""
+        records = self.instance.get_event_records(
+            EventRecordsFilter(event_type=DagsterEventType.ASSET_CHECK_EVALUATION, asset_key=key), ascending=False
+        )
+        for record in records:
+            event = record.event_log_entry.dagster_event
+            evaluation = event.asset_check_evaluation_data if event else None
+            if evaluation is not None and evaluation.check_name == check:
+                return evaluation.passed
+        return None
