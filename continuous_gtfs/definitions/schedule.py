@@ -60,7 +60,7 @@ def build_definitions(
         ],
         asset_checks=[
             *(check for environment in environments for check in vendor_answers_checks(sources[environment])),
-            *(validation_check(agency, environment, partitions[environment]) for environment in environments),
+            *(validation_check(agency, environment) for environment in environments),
         ],
         sensors=[
             pims_sensor(

@@ -26,7 +26,8 @@ def identify(source: FeedSource, answer: Body, fetched_at: datetime) -> FeedVers
     else:
         digest = body_digest
         timestamp = header_timestamp(parse_feed(answer.body, name=source.feed_id))
-        version_id = f"{timestamp}-{digest[:12]}"
+        # Without a timestamp it is a version all the same: the guard on the header says what is wrong with it.
+        version_id = f"{timestamp or 0}-{digest[:12]}"
     return FeedVersion(
         environment=source.environment,
         feed=source.feed,

@@ -26,7 +26,7 @@ from continuous_gtfs.artifacts.manifest import Manifest
 from continuous_gtfs.artifacts.publication import Publication, PublicationObject
 from continuous_gtfs.defs import names
 from continuous_gtfs.defs.external_assets import freshness_policy
-from continuous_gtfs.defs.failures import RETRY_TRANSIENT, failures_explained
+from continuous_gtfs.defs.failures import failures_explained
 from continuous_gtfs.defs.published_schedule import PublishedSchedule, read_published_schedule
 from continuous_gtfs.defs.resources import Artifacts
 from continuous_gtfs.defs.step_results import step_table
@@ -39,7 +39,7 @@ from continuous_gtfs.pipeline.step import Step
 from continuous_gtfs.realtime.encoding import feed_to_json
 from continuous_gtfs.realtime.feeds import RealtimeFeeds
 from continuous_gtfs.realtime.guards import GuardResult, has_entities, header_age
-from continuous_gtfs.realtime.messages import parse_feed, serialize_feed
+from continuous_gtfs.realtime.messages import parse_feed
 from continuous_gtfs.versions import FeedVersion
 
 REALTIME_CACHE_CONTROL = "public, max-age=1"
@@ -69,7 +69,6 @@ def realtime_assets(
         specs=[_spec(agency, environment, feed, feeds, code_version) for feed in feeds],
         check_specs=[check for feed in feeds for check in _check_specs(agency, environment, feed)],
         can_subset=True,
-        retry_policy=RETRY_TRANSIENT,
     )
     def publish_realtime(
         context: AssetExecutionContext, artifacts: Artifacts
@@ -105,7 +104,7 @@ def realtime_assets(
                     objects,
                     label=label,
                     order=_order(transformed.versions[feed]),
-                    manifest=_facts(transformed, steps, code_version, context.run_id),
+                    manifest=_facts(transformed, steps, code_version, context.run.run_id),
                     now=datetime.now(UTC),
                     keep_versions=agency.keep_realtime_versions,
                 )
@@ -175,11 +174,12 @@ def _transform(
             f"no realtime feed of {environment} has been fetched yet: see the tick of "
             f"{names.sensor_name('realtime', environment)}"
         )
-    messages = {feed: parse_feed(archive.read(version), name=version.feed_id) for feed, version in versions.items()}
+    bodies = {feed: archive.read(version) for feed, version in versions.items()}
+    messages = {feed: parse_feed(body, name=versions[feed].feed_id) for feed, body in bodies.items()}
     schedule = read_published_schedule(artifacts, environment)
     made, results = run_steps(
         steps,
-        RealtimeFeeds(messages),
+        RealtimeFeeds(messages, bodies=bodies),
         now=datetime.now(UTC),
         inputs={"schedule_index": schedule.index} if schedule else {},
     )
@@ -187,8 +187,7 @@ def _transform(
 
 
 def _encode(transformed: Transformed, feed: str) -> tuple[list[PublicationObject], str]:
-    message = transformed.feeds.message(feed)
-    encoded = serialize_feed(message)
+    encoded = transformed.feeds.to_bytes(feed)
     objects = [
         PublicationObject(
             extension="pb",
@@ -198,7 +197,7 @@ def _encode(transformed: Transformed, feed: str) -> tuple[list[PublicationObject
         ),
         PublicationObject(
             extension="json",
-            data=feed_to_json(message),
+            data=feed_to_json(transformed.feeds.message(feed)),
             content_type="application/json",
             cache_control=REALTIME_CACHE_CONTROL,
         ),

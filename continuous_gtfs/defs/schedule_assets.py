@@ -30,7 +30,7 @@ from continuous_gtfs.artifacts.publication import PublicationObject
 from continuous_gtfs.artifacts.transformed import TransformedFeed, TransformedFeeds
 from continuous_gtfs.defs import names
 from continuous_gtfs.defs.external_assets import freshness_policy
-from continuous_gtfs.defs.failures import RETRY_TRANSIENT, failures_explained
+from continuous_gtfs.defs.failures import failures_explained
 from continuous_gtfs.defs.published_schedule import INDEX_EXTENSION
 from continuous_gtfs.defs.resources import Artifacts
 from continuous_gtfs.defs.schedule_ops import SCHEDULE_POOL, read_version_op, step_op, store_transformed_op
@@ -85,9 +85,7 @@ def _transformed_feed(
     return transformed_feed
 
 
-def validation_check(
-    agency: Agency, environment: str, partitions_def: DynamicPartitionsDefinition
-) -> AssetChecksDefinition:
+def validation_check(agency: Agency, environment: str) -> AssetChecksDefinition:
     """The gate before publication: no validation error that was not accepted before."""
 
     @asset_check(
@@ -95,16 +93,14 @@ def validation_check(
         name=VALIDATION_CHECK,
         blocking=True,
         pool=SCHEDULE_POOL,
-        retry_policy=RETRY_TRANSIENT,
-        partitions_def=partitions_def,
         description=(
             "gtfs-guru finds no error, by notice code and count, that the published version (or, before the first "
             "publication, the vendor's own feed) does not have as well."
         ),
     )
     def has_no_new_validation_errors(context: AssetCheckExecutionContext, artifacts: Artifacts) -> AssetCheckResult:
-        version_id = context.op_execution_context.partition_key
         with failures_explained():
+            version_id = _partition_of_run(context, environment)
             record, version = _transformed(artifacts, environment, version_id)
             service_date = version.fetched_at.astimezone(ZoneInfo(agency.timezone)).date()
             transformed = artifacts.transformed()
@@ -168,7 +164,6 @@ def published_feed_asset(
         partitions_def=partitions_def,
         deps=[names.transformed_feed_key(environment)],
         freshness_policy=freshness_policy(agency.schedule_freshness),
-        retry_policy=RETRY_TRANSIENT,
         code_version=__version__,
     )
     def published_feed(context: AssetExecutionContext, artifacts: Artifacts) -> MaterializeResult[None]:
@@ -186,7 +181,7 @@ def published_feed_asset(
                     "code_version": record.code_version,
                     "package_version": __version__,
                     "step_hashes": record.step_hashes,
-                    "run_id": context.run_id,
+                    "run_id": context.run.run_id,
                     "transform_run_id": record.run_id,
                     "validation": record.validation,
                 },
@@ -251,5 +246,16 @@ def _require_passed_gate(record: TransformedFeed) -> None:
     if validation is None or validation["feed_digest"] != record.feed_digest or not validation["is_passed"]:
         raise GateFailedError(
             f"version {record.version_id} of {record.environment}/schedule has not passed {VALIDATION_CHECK} as it "
-            "stands: run the check on transformed_feed for this partition"
+            "stands: materialize transformed_feed, with its checks, for this partition"
         )
+
+
+def _partition_of_run(context: AssetCheckExecutionContext, environment: str) -> str:
+    """The version that the run is about. The check itself is not partitioned: in Dagster 1.13 that is a preview."""
+    version_id = context.run.tags.get("dagster/partition")
+    if version_id is None:
+        raise ConfigurationError(
+            f"{VALIDATION_CHECK} judges one version: materialize "
+            f"{names.transformed_feed_key(environment).to_user_string()} for a partition, and it runs with it"
+        )
+    return version_id

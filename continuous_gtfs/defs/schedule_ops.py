@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from dagster import In, MetadataValue, Nothing, OpDefinition, OpExecutionContext, Out, op
 
 from continuous_gtfs.artifacts.transformed import TransformedFeed
-from continuous_gtfs.defs.failures import RETRY_TRANSIENT, failures_explained
+from continuous_gtfs.defs.failures import failures_explained
 from continuous_gtfs.defs.feeds_in_memory import FEEDS_IN_MEMORY
 from continuous_gtfs.defs.resources import Artifacts
 from continuous_gtfs.defs.step_results import step_table
@@ -42,7 +42,6 @@ def read_version_op(environment: str) -> OpDefinition:
         name=f"read_{environment}_version",
         ins={"vendor_feed": In(Nothing)},
         out=Out(io_manager_key=FEEDS_IN_MEMORY),
-        retry_policy=RETRY_TRANSIENT,
     )
     def read_version(context: OpExecutionContext, artifacts: Artifacts) -> FeedInProgress:
         version_id = context.partition_key
@@ -94,7 +93,7 @@ def step_op(step: Step[Feed]) -> OpDefinition:
 def store_transformed_op(steps: Sequence[Step[Feed]]) -> OpDefinition:
     """The transformed zip and its schedule index into the store, then the record that names them."""
 
-    @op(name="store_transformed_feed", out=Out(Nothing), retry_policy=RETRY_TRANSIENT, pool=SCHEDULE_POOL)
+    @op(name="store_transformed_feed", out=Out(Nothing), pool=SCHEDULE_POOL)
     def store_transformed_feed(context: OpExecutionContext, artifacts: Artifacts, progress: FeedInProgress) -> None:
         version = progress.version
         with failures_explained():

@@ -54,9 +54,7 @@ class Child:
         """Raise ProcessFailedError if it was started and has ended."""
         if self.process is not None and self.process.poll() is not None:
             how = _how(self.process.returncode)
-            raise ProcessFailedError(
-                f"{self.name} ended by itself ({how}): {last_line(self.log)} (see {self.log})"
-            )
+            raise ProcessFailedError(f"{self.name} ended by itself ({how}): {last_line(self.log)} (see {self.log})")
 
     def kill(self) -> None:
         """End it and all it started, at once."""

@@ -50,9 +50,7 @@ class Guard:
         self._process.wait(10)
 
     def _write(self, line: str) -> None:
-        with contextlib.suppress(
-            BrokenPipeError
-        ):  # A guard that was killed takes only the safety net with it.
+        with contextlib.suppress(BrokenPipeError):  # A guard that was killed takes only the safety net with it.
             self._stdin().write(line)
             self._stdin().flush()
 

@@ -26,9 +26,7 @@ class Ports:
     def from_base(cls, base: int) -> Ports:
         """Five ports in a row from ``base`` on."""
         if not 1 <= base <= 65535 - 4:
-            raise ConfigurationError(
-                f"--port-base {base}: five ports in a row from it must exist (1 to 65531)"
-            )
+            raise ConfigurationError(f"--port-base {base}: five ports in a row from it must exist (1 to 65531)")
         names = ("webserver", "published", "simulator", "code_schedule", "code_realtime")
         return cls(**{name: base + offset for offset, name in enumerate(names)})
 

@@ -169,9 +169,7 @@ class EmbeddedPostgres:
             self._make_socket_dir()
         except OSError as error:
             self._release_lock()
-            raise ConfigurationError(
-                f"cannot use {self.data_dir} for PostgreSQL: {error.strerror}"
-            ) from error
+            raise ConfigurationError(f"cannot use {self.data_dir} for PostgreSQL: {error.strerror}") from error
 
     def _take_lock(self) -> None:
         self._lock = self.data_dir.with_name(self.data_dir.name + ".lock").open("a")
@@ -179,9 +177,7 @@ class EmbeddedPostgres:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._release_lock()
-            raise ConfigurationError(
-                f"{self.data_dir} is in use by another process: stop that first"
-            ) from None
+            raise ConfigurationError(f"{self.data_dir} is in use by another process: stop that first") from None
 
     def _release_lock(self) -> None:
         if self._lock is not None:
@@ -257,6 +253,4 @@ def _service_user() -> pwd.struct_passwd:
     for name in ("postgres", "nobody"):
         with contextlib.suppress(KeyError):
             return pwd.getpwnam(name)
-    raise ConfigurationError(
-        "PostgreSQL cannot run as root and there is no user postgres or nobody: run as a user"
-    )
+    raise ConfigurationError("PostgreSQL cannot run as root and there is no user postgres or nobody: run as a user")

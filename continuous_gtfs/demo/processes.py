@@ -36,7 +36,7 @@ from continuous_gtfs.demo.settings import (
     tokens_of,
     write_environment,
 )
-from continuous_gtfs.errors import ConfigurationError
+from continuous_gtfs.errors import ConfigurationError, ContinuousGtfsError
 
 START_TIMEOUT_S = 120.0
 POLL_S = 0.05
@@ -53,14 +53,21 @@ NEEDS = {
     commands.WEBSERVER: (commands.POSTGRES,),
     commands.DAEMON: (commands.POSTGRES, commands.CODE_SCHEDULE, commands.CODE_REALTIME, commands.SIMULATOR),
 }
-# Runs are children of the code servers and get the time to finish; nobody waits for a daemon's long polls.
-GRACE_S = {commands.DAEMON: 2.0, commands.CODE_SCHEDULE: 6.0, commands.CODE_REALTIME: 6.0}
+# A daemon that is asked to end takes its workspace down under the ticks in progress, which then fail for no fault of
+# theirs. Ended at once it leaves them unfinished, which is what it knows how to carry on from.
+STOP_SIGNAL = {commands.DAEMON: signal.SIGKILL}
+# Runs are children of the code servers and get the time to finish.
+GRACE_S = {commands.CODE_SCHEDULE: 6.0, commands.CODE_REALTIME: 6.0}
 OTHER_GRACE_S = 4.0
 STOP_ORDER = (
     (commands.DAEMON,),
     (commands.WEBSERVER, commands.CODE_SCHEDULE, commands.CODE_REALTIME),
     (commands.PUBLISHED, commands.SIMULATOR),
 )
+
+
+class StartStoppedError(ContinuousGtfsError):
+    """The start was given up because somebody asked for it."""
 
 
 class Platform:
@@ -76,6 +83,7 @@ class Platform:
         environment: Settings that differ from those of ``settings.platform_environment``.
         simulator_options: Further options of ``continuous-gtfs simulate``.
         on_event: Told what has started and what is ready, for showing: ``on_event("postgres", "ready")``.
+        should_stop: Asked while starting; once it says so, the start is given up.
     """
 
     def __init__(
@@ -90,6 +98,7 @@ class Platform:
         environment: Mapping[str, str] | None = None,
         simulator_options: Sequence[str] = (),
         on_event: Callable[[str, str], None] = lambda name, event: None,
+        should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self.state = state.resolve()
         self.ports = ports or Ports.free()
@@ -100,6 +109,7 @@ class Platform:
         ) | dict(environment or {})
         self._vendor_options = _vendor_options(realtime_every_s, schedule_every_s, replay, simulator_options)
         self._on_event = on_event
+        self._should_stop = should_stop
         self._children: dict[str, Child] = {}
         self._guard: Guard | None = None
         self._lock: IO[str] | None = None
@@ -123,6 +133,7 @@ class Platform:
         Raises:
             ConfigurationError: A port or the state folder is in use; nothing was started.
             ProcessFailedError: One ended, or was not ready in time. What had been started is stopped.
+            StartStoppedError: ``should_stop`` said so; likewise.
         """
         self.ports.check_free(tuple(PORT_OF[name] for name in self.names if name in PORT_OF))
         prepare_state(self.state)
@@ -184,6 +195,8 @@ class Platform:
         deadline = time.monotonic() + timeout_s
         waiting, starting = list(names), list[str]()
         while waiting or starting:
+            if self._should_stop():
+                raise StartStoppedError("stopped while starting")
             for name in [name for name in waiting if self._may_start(name, {*waiting, *starting})]:
                 waiting.remove(name)
                 starting.append(name)
@@ -240,13 +253,9 @@ class Platform:
             case commands.DAEMON:
                 command = commands.daemon(workspace=workspace)
             case commands.PUBLISHED:
-                command = commands.published(
-                    str(self.state / "published"), host=HOST, port=self.ports.published
-                )
+                command = commands.published(str(self.state / "published"), host=HOST, port=self.ports.published)
             case commands.SIMULATOR:
-                command = commands.simulator(
-                    host=HOST, port=self.ports.simulator, options=self._vendor_options
-                )
+                command = commands.simulator(host=HOST, port=self.ports.simulator, options=self._vendor_options)
             case _:
                 raise ConfigurationError(f"no process {name}: {', '.join(commands.ALL)}")
         return [str(Path(sysconfig.get_path("scripts")) / command[0]), *command[1:]]
@@ -255,14 +264,15 @@ class Platform:
         for name in names:
             self._on_event(name, "stopping")
         children = [self._children.pop(name) for name in names]
-        pids = [child.process.pid for child in children if child.process is not None]
-        end_trees(
-            dict.fromkeys(pids, signal.SIGTERM),
-            grace_s=max((GRACE_S.get(n, OTHER_GRACE_S) for n in names), default=0),
-        )
+        leaders = {
+            child.process.pid: STOP_SIGNAL.get(child.name, signal.SIGTERM)
+            for child in children
+            if child.process is not None
+        }
+        end_trees(leaders, grace_s=max((GRACE_S.get(name, OTHER_GRACE_S) for name in names), default=0.0))
         for child in children:
             child.kill()  # nothing is left by now; this takes the exit code
-        for pid in pids:
+        for pid in leaders:
             self._forget(pid)
 
     def _end_postgres(self) -> None:

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import continuous_gtfs
+from continuous_gtfs.agencies.agency import DEFAULT_AGENCY
 from continuous_gtfs.demo.ports import HOST, Ports
 from continuous_gtfs.errors import ConfigurationError
 
 TOKEN_NAMES = ("PIMS_PRODUCTION_TOKEN", "PIMS_QA_TOKEN")
-DEFAULT_AGENCY = "continuous_gtfs.agencies.sound_transit"
 
 
 def project_folder() -> Path:
@@ -26,14 +26,10 @@ def project_folder() -> Path:
     for folder in (Path(continuous_gtfs.__file__).resolve().parent.parent, Path.cwd()):
         if (folder / "dagster.yaml").is_file() and (folder / "deploy" / "workspace.yaml").is_file():
             return folder
-    raise ConfigurationError(
-        "no dagster.yaml and deploy/workspace.yaml here: run from a checkout of the project"
-    )
+    raise ConfigurationError("no dagster.yaml and deploy/workspace.yaml here: run from a checkout of the project")
 
 
-def platform_environment(
-    state: Path, *, ports: Ports, postgres_url: str, tokens: Mapping[str, str]
-) -> dict[str, str]:
+def platform_environment(state: Path, *, ports: Ports, postgres_url: str, tokens: Mapping[str, str]) -> dict[str, str]:
     """What every process reads from its environment. The agency may be chosen from outside."""
     vendor = f"http://{HOST}:{ports.simulator}"
     return {

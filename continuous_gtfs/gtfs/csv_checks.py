@@ -83,7 +83,7 @@ def _is_quoted(marks: npt.NDArray[np.intp], positions: npt.NDArray[np.intp]) -> 
 
 
 def _check_marks(data: bytes, view: npt.NDArray[np.uint8], marks: npt.NDArray[np.intp], file: str) -> None:
-    """Marks 0, 2, 4… open a value or are the second of a doubled pair; 1, 3, 5… close one or are the first."""
+    """Marks 0, 2, 4… open a value or are second of a doubled pair; 1, 3, 5… close one or are first."""
     opening, closing = marks[::2], marks[1::2]
     before = np.where(opening == 0, np.uint8(_LF), view[np.maximum(opening - 1, 0)])
     is_doubled = np.zeros(opening.size, dtype=bool)
@@ -103,9 +103,7 @@ def _check_marks(data: bytes, view: npt.NDArray[np.uint8], marks: npt.NDArray[np
             f"{_place(data, int(early[0]), file)}: text after the closing quotation mark of a value"
         )
     if opening.size > closing.size:
-        raise FeedStructureError(
-            f"{_place(data, int(opening[-1]), file)}: a quoted value that is never closed"
-        )
+        raise FeedStructureError(f"{_place(data, int(opening[-1]), file)}: a quoted value that is never closed")
 
 
 def read_header(data: bytes, file: str) -> tuple[tuple[str, ...], int]:
@@ -128,9 +126,7 @@ def read_header(data: bytes, file: str) -> tuple[tuple[str, ...], int]:
         first = names.index(name) + 1
         if first < number:
             label = f"the name {name!r}" if name else "no name"
-            raise FeedStructureError(
-                f"{file} line 1, column {number}: {label}, as column {first} has already"
-            )
+            raise FeedStructureError(f"{file} line 1, column {number}: {label}, as column {first} has already")
     return names, end
 
 
@@ -176,7 +172,7 @@ def _place(data: bytes, offset: int, file: str) -> str:
     before = data[start:offset]
     number = sum(part.count(b",") for part in before.split(b'"')[::2])
     first_line = data[: data.find(b"\n") if b"\n" in data else len(data)]
-    names = first_line.decode(errors="replace").rstrip("\r").split(",")
+    names = first_line.decode("utf-8-sig", errors="replace").rstrip("\r").split(",")
     name = f" ({names[number].strip()})" if start > 0 and number < len(names) else ""
     line = data.count(b"\n", 0, offset) + 1
     return f"{file} line {line}, column {number + 1}{name}"

@@ -57,9 +57,7 @@ def parse_table(data: bytes, file: str) -> pd.DataFrame:
         except pa.ArrowInvalid as error:
             raise FeedStructureError(f"{file} cannot be parsed as CSV: {error}") from None
     # to_pandas() makes NumPy objects of text; wrapping each column keeps the Arrow memory as it is.
-    return pd.DataFrame(
-        {name: pd.array(table.column(i), dtype=TEXT) for i, name in enumerate(columns)}, copy=False
-    )
+    return pd.DataFrame({name: pd.array(table.column(i), dtype=TEXT) for i, name in enumerate(columns)}, copy=False)
 
 
 def _read_arrow(

@@ -46,9 +46,7 @@ def write_zip(members: Iterable[tuple[str, bytes]]) -> bytes:
         packed = zlib_ng.compress(data, _LEVEL, -zlib_ng.MAX_WBITS)
         _check_size(name, max(len(data), offset + len(packed)))
         sizes = (zlib_ng.crc32(data), len(packed), len(data))
-        header = _LOCAL.pack(
-            b"PK\x03\x04", _VERSION_NEEDED, flags, _DEFLATE, _TIME, _DATE, *sizes, len(raw_name), 0
-        )
+        header = _LOCAL.pack(b"PK\x03\x04", _VERSION_NEEDED, flags, _DEFLATE, _TIME, _DATE, *sizes, len(raw_name), 0)
         record = (b"PK\x01\x02", _MADE_ON_UNIX, _VERSION_NEEDED, flags, _DEFLATE, _TIME, _DATE, *sizes)
         directory += [
             _CENTRAL.pack(*record, len(raw_name), 0, 0, 0, 0, _REGULAR_FILE_0644, offset),

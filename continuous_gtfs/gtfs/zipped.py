@@ -16,9 +16,7 @@ from typing import NoReturn
 
 from continuous_gtfs.errors import FeedStructureError
 
-_READABLE_COMPRESSION = frozenset(
-    {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
-)
+_READABLE_COMPRESSION = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA})
 _ENCRYPTED = 0x1
 _CHUNK_BYTES = 1 << 20
 # What says where a feed's files lie. Only a feed of demand-responsive zones may do without stops.txt:
@@ -60,8 +58,7 @@ class ZippedFeed:
         entries = self._zip.infolist()
         if len(entries) > limits.max_members:
             raise FeedStructureError(
-                f"the zip has {len(entries)} members; the limit is {limits.max_members} "
-                "(FeedLimits.max_members)"
+                f"the zip has {len(entries)} members; the limit is {limits.max_members} (FeedLimits.max_members)"
             )
         total = sum(entry.file_size for entry in entries)
         if total > limits.max_total_bytes:
@@ -162,9 +159,7 @@ def _feed_folder(entries: list[zipfile.ZipInfo]) -> str:
     """``""``, or the one sub-folder, with its slash, that the feed's files lie in."""
     names = [entry.filename for entry in entries]
     for anchor in _ANCHORS:
-        folders = sorted(
-            {name.removesuffix(anchor) for name in names if name == anchor or name.endswith(f"/{anchor}")}
-        )
+        folders = sorted({name.removesuffix(anchor) for name in names if name == anchor or name.endswith(f"/{anchor}")})
         if "" in folders:
             return ""
         if len(folders) > 1:

@@ -60,9 +60,7 @@ def _source(thing: Callable[..., Any] | type) -> str:
     try:
         return textwrap.dedent(inspect.getsource(thing))
     except (OSError, TypeError):
-        raise _NoStableFormError(
-            f"the source of {thing.__qualname__} cannot be read; define it in a module"
-        ) from None
+        raise _NoStableFormError(f"the source of {thing.__qualname__} cannot be read; define it in a module") from None
 
 
 def _class_sources(cls: type) -> list[str]:

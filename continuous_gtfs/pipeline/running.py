@@ -46,9 +46,7 @@ def _check_step(item: object, position: int) -> Step[Any]:
     if not isinstance(item, Step):
         if callable(item):
             label = getattr(item, "__name__", repr(item))
-            raise StepDefinitionError(
-                f'{where} is the plain function {label}; put @step(files=["..."]) above it'
-            )
+            raise StepDefinitionError(f'{where} is the plain function {label}; put @step(files=["..."]) above it')
         raise StepDefinitionError(f"{where} is a {type(item).__name__}, which is no step: {item!r}")
     name = getattr(item, "name", None)
     if not isinstance(name, str) or not STEP_NAME.fullmatch(name):
@@ -79,26 +77,22 @@ def run_step(
     context = StepContext(now=now, inputs=dict(inputs or {}))
     started = time.perf_counter()
     cause: Exception | None = None
-    failure: str | None = None
+    rows_before: dict[str, int] = {}
+    rows_after: dict[str, int] = {}
     try:
         step.apply(fork, context)
+        changed = fork.changed_since(feed)
+        counted = changed | (step.files or frozenset())
+        rows_before, rows_after = _rows(feed, counted), _rows(fork, counted)
+        failure = _broken_promise(step, changed, context)
     except Exception as error:
         cause, failure = error, f"{type(error).__name__}: {error}"
-    changed = fork.changed_since(feed)
-    errors = [finding.message for finding in context.findings if finding.severity == "error"]
-    undeclared = sorted(changed - step.files) if step.files is not None else []
-    if failure is None and undeclared:
-        declared = ", ".join(sorted(step.files or ())) or "nothing"
-        failure = f"it changed {', '.join(undeclared)} but declares {declared}; add them to its files"
-    if failure is None and errors:
-        failure = "; ".join(errors)
-    counted = changed | (step.files or frozenset())
     result = StepResult(
         name=step.name,
         status="success" if failure is None else "failed",
         duration_s=time.perf_counter() - started,
-        rows_before=_rows(feed, counted),
-        rows_after=_rows(fork, counted) if failure is None else {},
+        rows_before=rows_before,
+        rows_after=rows_after,
         findings=tuple(context.findings),
         logs=tuple(context.logs),
         source_hash=step.source_hash(),
@@ -137,6 +131,16 @@ def run_steps(
         if on_result is not None:
             on_result(result)
     return feed, results
+
+
+def _broken_promise(step: Step[Any], changed: frozenset[str], context: StepContext) -> str | None:
+    """Why a step that came to its end has failed all the same; None if it has not."""
+    undeclared = sorted(changed - step.files) if step.files is not None else []
+    if undeclared:
+        declared = ", ".join(sorted(step.files or ())) or "nothing"
+        return f"it changed {', '.join(undeclared)} but declares {declared}; add them to its files"
+    errors = [finding.message for finding in context.findings if finding.severity == "error"]
+    return "; ".join(errors) or None
 
 
 def _rows(feed: Transformable, names: Iterable[str]) -> dict[str, int]:

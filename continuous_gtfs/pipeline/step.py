@@ -92,9 +92,7 @@ class FunctionStep(Step[F]):
                 "a step function takes (feed) or (feed, context)"
             )
         if inspect.iscoroutinefunction(function):
-            raise StepDefinitionError(
-                f"step {name}: {function.__qualname__} is async; a step is a plain function"
-            )
+            raise StepDefinitionError(f"step {name}: {function.__qualname__} is async; a step is a plain function")
         self.function = function
         self.files = files
         self.name = name
@@ -127,6 +125,10 @@ def step(
             arguments are not (feed) or (feed, context).
     """
     if unexpected:
+        if not callable(unexpected[0]):
+            raise StepDefinitionError(
+                f'@step({unexpected[0]!r}): name the files as files=, e.g. @step(files=["stops.txt"])'
+            )
         label = getattr(unexpected[0], "__name__", repr(unexpected[0]))
         raise StepDefinitionError(
             f'bare @step on {label}: say which files it may change, e.g. @step(files=["stops.txt"])'

@@ -205,10 +205,10 @@ def _shapes(network: Network) -> str:
 
 
 def _transfers(network: Network) -> str:
-    """Between the light rail platforms and the bay or third platform of one open station."""
+    """From a station's first platform to its bus bay and commuter platform; a station not yet open has neither."""
     by_station: dict[str, list[str]] = {}
     for stop in network.stops:
-        if stop.parent and stop.parent not in STATIONS_NOT_OPEN:
+        if stop.parent:
             by_station.setdefault(stop.parent, []).append(stop.stop_id)
     return _csv(
         "from_stop_id,to_stop_id,transfer_type,min_transfer_time",

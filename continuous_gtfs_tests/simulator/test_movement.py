@@ -122,14 +122,20 @@ def test_at_every_quarter_of_every_hour_at_least_four_vehicles_run_and_none_is_o
         assert len({state.trip.vehicle_id for state in states}) == len(states), quarter
 
 
-def test_the_clocks_going_back_delays_the_morning_trips_by_an_hour_of_elapsed_time() -> None:
-    """First trains leave at 04:15 by the clock on the wall on either side of the change."""
-    for day in (31, 1):
-        month = 10 if day == 31 else 11
-        before = AGENCY.states(datetime(2026, month, day, 4, 14, 50, tzinfo=SEATTLE))
-        after = AGENCY.states(datetime(2026, month, day, 4, 15, 0, tzinfo=SEATTLE))
-        started = {s.trip.trip_id for s in after} - {s.trip.trip_id for s in before}
-        assert any("_100479_0_" in trip_id for trip_id in started)
+@pytest.mark.parametrize(
+    ("day", "first_train"),
+    [
+        (date(2026, 10, 31), "SATURDAY_100479_0_1001"),
+        (date(2026, 11, 1), "SUNDAY_100479_0_1001"),
+        (date(2027, 3, 14), "SUNDAY_100479_0_1001"),
+    ],
+    ids=["ordinary day", "clocks go back", "clocks go forward"],
+)
+def test_the_first_train_leaves_at_a_quarter_past_four_by_the_clock_on_the_wall(day: date, first_train: str) -> None:
+    departure = datetime(day.year, day.month, day.day, 4, 15, tzinfo=SEATTLE)
+    before = {state.trip.trip_id for state in AGENCY.states(departure - timedelta(seconds=1))}
+    after = {state.trip.trip_id for state in AGENCY.states(departure)}
+    assert first_train in after - before
 
 
 def test_a_time_without_a_timezone_names_no_instant() -> None:

@@ -38,7 +38,7 @@ def is_not_publishable(name: str, row: Row) -> bool:
     ("start", "on"),
     [
         (START, START),
-        (START, START + timedelta(days=60)),
+        (START, START + timedelta(days=55)),
         (CLOCKS_GO_BACK, CLOCKS_GO_BACK),
         (CLOCKS_GO_FORWARD, CLOCKS_GO_FORWARD),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -37,7 +38,7 @@ def test_a_date_has_the_service_its_calendar_and_exceptions_say(
 
 def test_any_ninety_days_hold_a_holiday() -> None:
     holidays = [day for day in (date(2026, 1, 1) + timedelta(n) for n in range(1500)) if is_holiday(day)]
-    assert max(later - earlier for earlier, later in zip(holidays, holidays[1:], strict=False)) < timedelta(90)
+    assert max(later - earlier for earlier, later in pairwise(holidays)) < timedelta(90)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,135 @@
+"""Validation by gtfs-guru, in process, and the policy that new errors block and old ones warn."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import gtfs_guru
+
+from continuous_gtfs.gtfs.zipped import ZippedFeed
+
+SAMPLE_PER_CODE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One notice of the validator.
+
+    Attributes:
+        line: From 1, the header being line 1; None where the notice is about no one line.
+        context: What else the notice names, e.g. ``tripId``.
+    """
+
+    code: str
+    severity: str
+    file: str | None
+    line: int | None
+    field: str | None
+    message: str
+    context: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValidationReport:
+    """What the validator said of one feed on one date.
+
+    Attributes:
+        errors: Number of notices by code; likewise ``warnings`` and ``infos``.
+        sample: The first few notices of each code, errors first.
+        service_date: The date taken for today; a later one can find an expired calendar.
+    """
+
+    errors: Mapping[str, int]
+    warnings: Mapping[str, int]
+    infos: Mapping[str, int]
+    sample: tuple[Notice, ...]
+    service_date: date
+    validator_version: str
+    duration_s: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-safe."""
+        return {
+            "errors": dict(self.errors),
+            "warnings": dict(self.warnings),
+            "infos": dict(self.infos),
+            "sample": [asdict(notice) for notice in self.sample],
+            "service_date": self.service_date.isoformat(),
+            "validator_version": self.validator_version,
+            "duration_s": self.duration_s,
+        }
+
+
+def validate_feed(data: bytes, *, service_date: date, country_code: str | None = None) -> ValidationReport:
+    """Validate a zipped feed as of ``service_date``.
+
+    Args:
+        country_code: Two letters, for the form of phone numbers.
+
+    Raises:
+        FeedStructureError: The bytes cannot be opened as a feed at all.
+    """
+    started = time.perf_counter()
+    zipped = ZippedFeed(data)
+    # The validator takes a path only. Given the files rather than the zip, it judges what Feed reads, whatever
+    # sub-folder or compression the zip has (it knows neither bzip2 nor LZMA), so that a vendor's zip and ours
+    # can be compared.
+    with tempfile.TemporaryDirectory(prefix="continuous_gtfs_") as folder:
+        for name in zipped.names:
+            if "/" not in name:
+                Path(folder, name).write_bytes(zipped.read(name))
+        result = gtfs_guru.validate(folder, country_code=country_code, date=service_date.isoformat())
+        notices = [_notice(notice) for notice in result.notices]
+    by_severity = {
+        severity: dict(sorted(Counter(n.code for n in notices if n.severity == severity).items()))
+        for severity in ("error", "warning", "info")
+    }
+    return ValidationReport(
+        errors=by_severity["error"],
+        warnings=by_severity["warning"],
+        infos=by_severity["info"],
+        sample=_sample(notices),
+        service_date=service_date,
+        validator_version=gtfs_guru.version(),
+        duration_s=time.perf_counter() - started,
+    )
+
+
+def new_errors(report: ValidationReport, baseline: Mapping[str, int]) -> dict[str, tuple[int, int]]:
+    """Errors that the baseline does not have as many of: ``{code: (count, count in the baseline)}``.
+
+    What the last published version already had must not stop its successor; more of it, or another, must.
+    """
+    return {
+        code: (count, baseline.get(code, 0)) for code, count in report.errors.items() if count > baseline.get(code, 0)
+    }
+
+
+def _notice(notice: gtfs_guru.Notice) -> Notice:
+    return Notice(
+        code=notice.code,
+        severity=notice.severity.lower(),
+        file=notice.file,
+        line=notice.row,
+        field=notice.field,
+        message=notice.message,
+        context=dict(notice.context()),
+    )
+
+
+def _sample(notices: list[Notice]) -> tuple[Notice, ...]:
+    rank = {"error": 0, "warning": 1, "info": 2}
+    taken: Counter[str] = Counter()
+    sample = []
+    for notice in sorted(notices, key=lambda n: (rank[n.severity], n.code)):
+        taken[notice.code] += 1
+        if taken[notice.code] <= SAMPLE_PER_CODE:
+            sample.append(notice)
+    return tuple(sample)

@@ -1,0 +1,176 @@
+"""What a realtime run publishes, and what it refuses to."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from dagster import Definitions
+from google.transit import gtfs_realtime_pb2 as gtfs_rt
+
+from continuous_gtfs.agencies.sound_transit.realtime import STEPS
+from continuous_gtfs.definitions.realtime import build_definitions
+from continuous_gtfs.defs import names
+from continuous_gtfs.defs.realtime_assets import ENTITIES_CHECK, HEADER_AGE_CHECK
+from continuous_gtfs.defs.resources import VendorAccess
+from continuous_gtfs.pipeline.running import check_steps
+from continuous_gtfs.pipeline.step import step
+from continuous_gtfs.realtime.feeds import RealtimeFeeds
+from continuous_gtfs_tests.defs.conftest import Bench, failures_of
+
+JOB = "realtime_production"
+VP, TU = "vehicle_positions", "trip_updates"
+
+
+def vehicles(at: datetime, count: int = 3, stop_id: str = "S1") -> bytes:
+    message = gtfs_rt.FeedMessage()
+    message.header.gtfs_realtime_version = "2.0"
+    message.header.timestamp = int(at.timestamp())
+    for number in range(count):
+        entity = message.entity.add(id=f"v{number}")
+        entity.vehicle.vehicle.id = f"train {number}"
+        entity.vehicle.stop_id = stop_id
+    return message.SerializeToString()
+
+
+def trip_updates(at: datetime, count: int = 3) -> bytes:
+    message = gtfs_rt.FeedMessage()
+    message.header.gtfs_realtime_version = "2.0"
+    message.header.timestamp = int(at.timestamp())
+    for number in range(count):
+        update = message.entity.add(id=f"t{number}").trip_update
+        update.trip.trip_id = f"trip {number}"
+        update.stop_time_update.add(stop_id="S1").arrival.delay = 60
+    return message.SerializeToString()
+
+
+def location(bench: Bench, steps: list[object] | None = None) -> Definitions:
+    return build_definitions(
+        agency=bench.agency,
+        steps=check_steps(STEPS if steps is None else steps),
+        artifacts=bench.artifacts,
+        vendor_access=VendorAccess(),
+    )
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def test_a_pair_goes_out_as_protobuf_and_json_and_the_manifest_names_its_inputs(bench: Bench) -> None:
+    versions = {
+        VP: bench.archive("production", VP, vehicles(now())),
+        TU: bench.archive("production", TU, trip_updates(now())),
+    }
+    tags = {names.version_tag(feed): version.version_id for feed, version in versions.items()}
+    result = bench.run(location(bench), JOB, tags=tags)
+    assert result.success
+    for feed in (VP, TU):
+        manifest = bench.live(f"realtime/production/{feed}")
+        assert manifest is not None
+        assert manifest.facts["inputs"][feed]["version_id"] == versions[feed].version_id
+        assert manifest.facts["run_id"] == result.run_id
+        assert [item.extension for item in manifest.objects] == ["pb", "json"]
+        assert (bench.published / f"realtime/production/{feed}.pb").exists()
+    assert len(result.get_asset_materialization_events()) == 2
+    assert all(evaluation.passed for evaluation in result.get_asset_check_evaluations())
+    assert len(result.get_step_success_events()) == 1, "one Dagster step, however many steps the agency has"
+
+
+def test_the_steps_filter_what_must_not_go_out(bench: Bench) -> None:
+    bench.archive("production", VP, vehicles(now(), stop_id="E01-T1"))
+    assert bench.run(location(bench), JOB).success
+    published = gtfs_rt.FeedMessage.FromString(
+        (bench.published / "realtime/production/vehicle_positions.pb").read_bytes()
+    )
+    assert [entity.vehicle.stop_id for entity in published.entity] == ["", "", ""]
+
+
+def test_a_feed_that_did_not_change_is_neither_published_nor_materialized_again(bench: Bench) -> None:
+    bench.archive("production", VP, vehicles(now() - timedelta(seconds=20)))
+    bench.archive("production", TU, trip_updates(now()))
+    assert bench.run(location(bench), JOB).success
+    bench.archive("production", VP, vehicles(now()))
+    second = bench.run(location(bench), JOB)
+    assert [event.asset_key for event in second.get_asset_materialization_events()] == [
+        names.published_realtime_key("production", VP)
+    ]
+
+
+def test_an_old_header_is_refused_and_the_last_good_feed_stays(bench: Bench) -> None:
+    good = bench.archive("production", VP, vehicles(now()))
+    assert bench.run(location(bench), JOB).success
+    bench.archive("production", VP, vehicles(now() - timedelta(seconds=500)), fetched_at=now() + timedelta(seconds=1))
+    result = bench.run(location(bench), JOB)
+    assert not result.success
+    assert "production/vehicle_positions" in failures_of(result)
+    assert "500 s old" in failures_of(result) or "501 s old" in failures_of(result)
+    failed = [e.check_name for e in result.get_asset_check_evaluations() if not e.passed]
+    assert failed == [HEADER_AGE_CHECK]
+    live = bench.live("realtime/production/vehicle_positions")
+    assert live is not None
+    assert live.facts["inputs"][VP]["version_id"] == good.version_id
+
+
+def test_a_feed_that_lost_all_its_entities_is_refused_and_its_sibling_is_published(bench: Bench) -> None:
+    bench.archive("production", VP, vehicles(now() - timedelta(seconds=20)))
+    bench.archive("production", TU, trip_updates(now() - timedelta(seconds=20)))
+    assert bench.run(location(bench), JOB).success
+    bench.archive("production", VP, vehicles(now(), count=0))
+    newer = bench.archive("production", TU, trip_updates(now()))
+    result = bench.run(location(bench), JOB)
+    assert not result.success
+    assert [e.check_name for e in result.get_asset_check_evaluations() if not e.passed] == [ENTITIES_CHECK]
+    published = gtfs_rt.FeedMessage.FromString(
+        (bench.published / "realtime/production/vehicle_positions.pb").read_bytes()
+    )
+    assert len(published.entity) == 3
+    live = bench.live("realtime/production/trip_updates")
+    assert live is not None
+    assert live.facts["inputs"][TU]["version_id"] == newer.version_id
+
+
+def test_a_failed_step_publishes_nothing(bench: Bench) -> None:
+    @step(files=[VP])
+    def divide(feeds: RealtimeFeeds) -> None:
+        raise ZeroDivisionError("a bug in a rule")
+
+    bench.archive("production", VP, vehicles(now()))
+    bench.archive("production", TU, trip_updates(now()))
+    result = bench.run(location(bench, [divide]), JOB)
+    assert not result.success
+    assert "step divide failed: ZeroDivisionError: a bug in a rule" in failures_of(result)
+    assert bench.live("realtime/production/vehicle_positions") is None
+    assert bench.live("realtime/production/trip_updates") is None
+
+
+def test_a_late_retry_never_replaces_a_newer_feed(bench: Bench) -> None:
+    older = bench.archive("production", VP, vehicles(now() - timedelta(seconds=30)))
+    newer = bench.archive("production", VP, vehicles(now()))
+    tag = names.version_tag(VP)
+    assert bench.run(location(bench), JOB, tags={tag: newer.version_id}).success
+    late = bench.run(location(bench), JOB, tags={tag: older.version_id})
+    assert late.success
+    (materialization,) = late.get_asset_materialization_events()
+    assert materialization.materialization.metadata["outcome"].value == "superseded"
+    live = bench.live("realtime/production/vehicle_positions")
+    assert live is not None
+    assert live.facts["inputs"][VP]["version_id"] == newer.version_id
+
+
+def test_without_any_version_the_run_says_where_to_look(bench: Bench) -> None:
+    result = bench.run(location(bench), JOB)
+    assert not result.success
+    assert "no realtime feed of production has been fetched yet" in failures_of(result)
+
+
+@pytest.mark.parametrize("selected", [VP, TU])
+def test_one_feed_can_be_materialized_alone(bench: Bench, selected: str) -> None:
+    bench.archive("production", VP, vehicles(now()))
+    bench.archive("production", TU, trip_updates(now()))
+    result = bench.run(location(bench), JOB, asset_selection=[names.published_realtime_key("production", selected)])
+    assert result.success
+    assert [bench.live(f"realtime/production/{feed}") is not None for feed in (VP, TU)] == [
+        selected == VP,
+        selected == TU,
+    ]
