@@ -12,8 +12,8 @@ from tables import median, print_table
 ROUNDS = 5
 SUBJECTS = {
     "dagster alone": "import dagster",
-    "realtime location": "from continuous_gtfs.definitions.realtime import defs; defs.load_defs()",
-    "schedule location": "from continuous_gtfs.definitions.schedule import defs; defs.load_defs()",
+    "realtime location": "from continuous_gtfs.definitions.realtime import defs; defs()",
+    "schedule location": "from continuous_gtfs.definitions.schedule import defs; defs()",
 }
 
 

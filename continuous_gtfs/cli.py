@@ -155,7 +155,7 @@ def simulate(
             scale=scale,
             seed=seed,
             shift_to_now=not keep_header_timestamps,
-            control_token=os.environ.get("CONTINUOUS_GTFS_CONTROL_TOKEN"),
+            control_token=os.environ.get("CONTINUOUS_GTFS_CONTROL_TOKEN", ""),
             log_level=log_level,
         )
     )

@@ -89,7 +89,6 @@ class Activity:
         self.feeds = {source.feed_id: FeedActivity(source=source) for source in sources}
         self.runs: dict[str, RunFacts] = {}
         self.failed_ticks: dict[tuple[str, str], str] = {}
-        self.broken_locations: dict[str, str] = {}
         self.started_at = started_at
         self._url = url
         self._publisher = Publisher(published)
@@ -118,11 +117,6 @@ class Activity:
         self._take_runs(answer["runsOrError"])
         self._take_sensors(answer["repositoriesOrError"])
         self._take_versions(answer["assetsOrError"])
-        self.broken_locations = {
-            entry["name"]: entry["locationOrLoadError"]["message"]
-            for entry in answer["workspaceOrError"].get("locationEntries", [])
-            if (entry["locationOrLoadError"] or {}).get("message")
-        }
         self._asked_until = now
 
     def refresh_publications(self) -> None:

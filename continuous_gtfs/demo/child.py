@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import urllib.error
@@ -12,6 +13,8 @@ from pathlib import Path
 
 from continuous_gtfs.demo.process_tree import end_trees
 from continuous_gtfs.errors import TransientError
+
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class ProcessFailedError(TransientError):
@@ -64,9 +67,9 @@ class Child:
 
 
 def last_line(log: Path) -> str:
-    """The last line a process wrote: what it died of, as a rule."""
+    """The last line a process wrote, without its colours: what it died of, as a rule."""
     try:
-        lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+        lines = [line.strip() for line in COLOURS.sub("", log.read_text(errors="replace")).splitlines() if line.strip()]
     except OSError:
         lines = []
     return lines[-1] if lines else "it wrote nothing"

@@ -32,11 +32,6 @@ query Activity($runs: RunsFilter!, $since: Float!, $sinceMillis: String!) {
       }
     }
   }
-  workspaceOrError {
-    ... on Workspace {
-      locationEntries { name locationOrLoadError { ... on PythonError { message } } }
-    }
-  }
   assetsOrError(prefix: ["pims"]) {
     ... on AssetConnection {
       nodes {

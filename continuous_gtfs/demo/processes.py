@@ -56,9 +56,9 @@ NEEDS = {
 # A daemon that is asked to end takes its workspace down under the ticks in progress, which then fail for no fault of
 # theirs. Ended at once it leaves them unfinished, which is what it knows how to carry on from.
 STOP_SIGNAL = {commands.DAEMON: signal.SIGKILL}
-# Runs are children of the code servers and get the time to finish.
-GRACE_S = {commands.CODE_SCHEDULE: 6.0, commands.CODE_REALTIME: 6.0}
-OTHER_GRACE_S = 4.0
+# A code server waits for long polls that nobody listens to any more; runs are its children and end within this too, or
+# are cut off and known to be so by their monitoring. Whoever wants them to end first waits before stopping.
+GRACE_S = 3.0
 STOP_ORDER = (
     (commands.DAEMON,),
     (commands.WEBSERVER, commands.CODE_SCHEDULE, commands.CODE_REALTIME),
@@ -269,7 +269,7 @@ class Platform:
             for child in children
             if child.process is not None
         }
-        end_trees(leaders, grace_s=max((GRACE_S.get(name, OTHER_GRACE_S) for name in names), default=0.0))
+        end_trees(leaders, grace_s=GRACE_S)
         for child in children:
             child.kill()  # nothing is left by now; this takes the exit code
         for pid in leaders:

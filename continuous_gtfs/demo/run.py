@@ -29,8 +29,10 @@ from continuous_gtfs.errors import ConfigurationError
 
 ASK_EVERY_S = 3.0
 LOOK_EVERY_S = 1.0
-# How long runs that are under way when the time is over may take to end.
+# How long runs under way may take to end when the time is over, and when somebody waits for the demo to end.
 LAST_RUNS_S = 20.0
+INTERRUPTED_RUNS_S = 6.0
+RUNS_POLL_S = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +79,8 @@ def run_demo(options: DemoOptions, console: Console) -> int:
             platform.start()
             _tell_urls(platform, console)
             _watch(platform, activity, options, console, stop)
-            _let_runs_end(platform, activity, console, stop)
+            within_s = INTERRUPTED_RUNS_S if stop.is_set() else LAST_RUNS_S
+            _let_runs_end(platform, activity, console, within_s=within_s)
         except StartStoppedError:
             died.append("stopped while it was starting")
         except ProcessFailedError as error:
@@ -123,7 +126,8 @@ def _platform(options: DemoOptions, names: Sequence[str], console: Console, stop
     begun = time.monotonic()
 
     def tell(name: str, event: str) -> None:
-        _say(console, f"{time.monotonic() - begun:5.1f} s  {name} {event}")
+        if event != "starting":  # all start within a second or so; what takes time is to be ready
+            _say(console, f"{time.monotonic() - begun:5.1f} s  {name} {event}")
 
     return Platform(
         options.state,
@@ -166,16 +170,14 @@ def _watch(
             stop.wait(LOOK_EVERY_S if ends is None else max(0.0, min(LOOK_EVERY_S, ends - time.time())))
 
 
-def _let_runs_end(platform: Platform, activity: Activity, console: Console, stop: threading.Event) -> None:
+def _let_runs_end(platform: Platform, activity: Activity, console: Console, *, within_s: float) -> None:
     """Stop what asks for runs, let those under way end, and take the last facts while there is a webserver."""
-    if stop.is_set():
-        try_refresh(activity)
-        return
     platform.stop_process(commands.DAEMON)
-    deadline = time.monotonic() + LAST_RUNS_S
+    deadline = time.monotonic() + within_s
     note = try_refresh(activity)
-    while (note or activity.in_progress()) and time.monotonic() < deadline and not stop.wait(LOOK_EVERY_S):
+    while (note or activity.in_progress()) and time.monotonic() < deadline:
         platform.check()
+        time.sleep(RUNS_POLL_S)
         note = try_refresh(activity)
     if note:
         raise ProcessFailedError(note)

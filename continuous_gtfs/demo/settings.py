@@ -43,7 +43,7 @@ def platform_environment(state: Path, *, ports: Ports, postgres_url: str, tokens
         "CONTINUOUS_GTFS_REALTIME_PORT": str(ports.code_realtime),
         "DAGSTER_HOME": str(state / "dagster_home"),
         # A code server that is told to end waits this long for long polls, which nobody listens to any more.
-        "DAGSTER_GRPC_SHUTDOWN_GRACE_PERIOD": "2",
+        "DAGSTER_GRPC_SHUTDOWN_GRACE_PERIOD": "1",
         "PIMS_PRODUCTION_URL": f"{vendor}/production",
         "PIMS_QA_URL": f"{vendor}/qa",
         **tokens,

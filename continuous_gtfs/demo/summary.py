@@ -14,8 +14,7 @@ FAILED = "FAILURE"
 
 def failures(activity: Activity) -> list[str]:
     """Everything that failed since the start, each as one line; empty when nothing did."""
-    found = [f"code location {name}: {_first(message)}" for name, message in activity.broken_locations.items()]
-    found += [
+    found = [
         f"run {run.run_id[:8]} of {run.job} failed"
         for run in sorted(activity.runs.values(), key=lambda run: run.created)
         if run.status == FAILED
@@ -88,7 +87,3 @@ def _feed(feed: FeedActivity, now: datetime) -> dict[str, Any]:
             ],
         },
     }
-
-
-def _first(message: str) -> str:
-    return message.strip().splitlines()[0] if message.strip() else "could not be loaded"

@@ -63,8 +63,10 @@ def parse_table(data: bytes, file: str) -> pd.DataFrame:
 def _read_arrow(
     data: bytes, columns: tuple[str, ...], start: int, quoted_line_ends: bool, block_bytes: int
 ) -> pa.Table:
+    # From the line end before the first row, which reads as a blank line: the parser takes a byte order mark off
+    # whatever it is handed, and a value may begin with one.
     return pyarrow.csv.read_csv(
-        pa.BufferReader(pa.py_buffer(data).slice(start)),
+        pa.BufferReader(pa.py_buffer(data).slice(start - 1)),
         read_options=pyarrow.csv.ReadOptions(column_names=list(columns), block_size=block_bytes),
         parse_options=pyarrow.csv.ParseOptions(newlines_in_values=quoted_line_ends),
         convert_options=pyarrow.csv.ConvertOptions(

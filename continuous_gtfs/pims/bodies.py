@@ -93,11 +93,7 @@ def _refuse_what_is_no_feed(body: bytes) -> None:
         raise UnusableBodyError("empty_body", "an empty body with status 200")
     if _MARKUP.match(body):
         title = _TITLE.search(body[:_SNIFFED_BYTES])
-        text = (
-            "".join(c if c.isprintable() else " " for c in title[1].decode("utf-8", "replace"))
-            if title
-            else ""
-        )
+        text = "".join(c if c.isprintable() else " " for c in title[1].decode("utf-8", "replace")) if title else ""
         titled = f' titled "{text.strip()}"' if text.strip() else ""
         raise UnusableBodyError("html_instead_of_feed", f"a web page{titled} with status 200")
 
@@ -105,8 +101,7 @@ def _refuse_what_is_no_feed(body: bytes) -> None:
 def _too_large(max_bytes: int, how: str) -> UnusableBodyError:
     return UnusableBodyError(
         "too_large",
-        f"a body over the feed's limit of {max_bytes} bytes ({how}); "
-        "if it is right, raise max_bytes in its FeedSource",
+        f"a body over the feed's limit of {max_bytes} bytes ({how}); if it is right, raise max_bytes in its FeedSource",
         is_permanent=True,
     )
 

@@ -111,6 +111,13 @@ class PimsClient:
                 is_permanent=outcome.is_permanent,
                 retry_after_s=outcome.retry_after_s,
             )
+        elif isinstance(outcome, Body):
+            # Validators are kept in cursors and records; one that repeats a secret is not worth keeping.
+            etag, last_modified = (
+                value if value is None or secrets.redact(value) == value else None
+                for value in (outcome.etag, outcome.last_modified)
+            )
+            outcome = Body(outcome.body, etag, last_modified)
         _log.debug("%s: %s", source.feed_id, secrets.redact(repr(outcome)))
         return outcome
 
@@ -172,9 +179,7 @@ class PimsClient:
         if status == 304:
             if headers.keys() & {"If-None-Match", "If-Modified-Since"}:
                 return NotModified()
-            return CouldNotTell(
-                "unexpected_not_modified", f"{host} answers 304 to a request without a condition"
-            )
+            return CouldNotTell("unexpected_not_modified", f"{host} answers 304 to a request without a condition")
         retry_after_s = _retry_after_s(response.headers.get("retry-after", ""), self._now())
         if status in (401, 403):
             return CouldNotTell(
@@ -234,9 +239,10 @@ def _without_answer(error: httpx.HTTPError, url: httpx.URL) -> CouldNotTell:
     if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
         return CouldNotTell("unreachable", f"cannot connect to {host}: {_os_words(error)}")
     if isinstance(error, httpx.LocalProtocolError):
-        return CouldNotTell(
-            "not_configured", "the request cannot be sent: a header's name is no header name", True
-        )
+        return CouldNotTell("not_configured", "the request cannot be sent: a header's name is no header name", True)
+    if isinstance(error, httpx.RemoteProtocolError) and "location header" in str(error):
+        # httpx reads the Location of a redirect even when it is told not to follow it.
+        return _refused(f"{host} redirects without a usable Location")
     if isinstance(error, httpx.RemoteProtocolError) and "without sending" not in str(error):
         return CouldNotTell("bad_response", f"{host} answers with something that is not HTTP")
     return CouldNotTell("unreachable", f"{host} gave no answer ({type(error).__name__})")

@@ -72,10 +72,7 @@ def redact(text: str, values: Iterable[str]) -> str:
     The longest goes first: a value that contains another one would otherwise leave its tail behind.
     """
     forms = {
-        form
-        for value in values
-        if value
-        for form in (value, quote(value, safe=""), quote_plus(value), quote(value))
+        form for value in values if value for form in (value, quote(value, safe=""), quote_plus(value), quote(value))
     }
     for form in sorted(forms, key=len, reverse=True):
         text = text.replace(form, REDACTED)

@@ -12,9 +12,7 @@ from urllib.parse import quote
 from continuous_gtfs.errors import ConfigurationError
 from continuous_gtfs.pims.secrets import SecretSource
 
-_PLACEHOLDER = re.compile(
-    r"\$\{(?:(?P<kind>config|secret):(?P<name>[A-Za-z_][A-Za-z0-9_.-]*)\}|(?P<bad>[^}]*\}?))"
-)
+_PLACEHOLDER = re.compile(r"\$\{(?:(?P<kind>config|secret):(?P<name>[A-Za-z_][A-Za-z0-9_.-]*)\}|(?P<bad>[^}]*\}?))")
 
 
 def render(template: str, *, config: Mapping[str, str], secrets: SecretSource) -> str:

@@ -32,7 +32,7 @@ def build_app(
     vendor: Vendor,
     *,
     tokens: Mapping[str, str],
-    control_token: str | None,
+    control_token: str,
     is_control_open: bool,
     stopping: asyncio.Event,
 ) -> Starlette:

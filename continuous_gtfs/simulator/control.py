@@ -28,7 +28,7 @@ class Control:
 
     Args:
         requests: Requests counted by (edition, feed, status).
-        token: When given, ``X-Control-Token`` must carry it.
+        token: Unless empty, ``X-Control-Token`` must carry it.
         is_open: Whether the endpoints may be used without a token; so only where the server is bound to the
             loopback interface.
     """
@@ -39,7 +39,7 @@ class Control:
         board: FaultBoard,
         requests: Counter[tuple[str, str, str]],
         *,
-        token: str | None,
+        token: str,
         is_open: bool,
     ) -> None:
         self._vendor = vendor
@@ -59,10 +59,10 @@ class Control:
 
     def _guarded(self, endpoint: _Endpoint) -> _Endpoint:
         async def guarded(request: Request) -> Response:
-            if self._token is None and not self._is_open:
+            if not self._token and not self._is_open:
                 return _error(403, "control is off: the simulator listens beyond this machine and has no control token")
             given = request.headers.get(CONTROL_HEADER, "")
-            if self._token is not None and not hmac.compare_digest(given.encode(), self._token.encode()):
+            if self._token and not hmac.compare_digest(given.encode(), self._token.encode()):
                 return _error(401, f"{CONTROL_HEADER} is missing or wrong")
             try:
                 return await endpoint(request)

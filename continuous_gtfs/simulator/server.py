@@ -43,7 +43,7 @@ class SimulatorOptions:
         scale: Size of the generated agency.
         seed: Of the generated agency and of the jitter.
         shift_to_now: A replayed snapshot's header timestamp is the moment it is served for.
-        control_token: What ``X-Control-Token`` must carry; None leaves control open on the loopback interface.
+        control_token: What ``X-Control-Token`` must carry; None or empty leaves control open on the loopback interface.
         log_level: Name of a logging level.
     """
 
@@ -69,7 +69,8 @@ class SimulatorOptions:
             ConfigurationError: The message names the option, and no token's value.
         """
         for name in ("token_production", "token_qa", "control_token"):
-            if (token := getattr(self, name)) is not None and not (token.isascii() and token.isprintable() and token):
+            token = getattr(self, name) or ""
+            if not (token.isascii() and token.isprintable() and (token or name == "control_token")):
                 raise ConfigurationError(f"the simulator's {name} must be printable ASCII text, and not empty")
         for name in ("realtime_every_s", "schedule_every_s"):
             if (every_s := getattr(self, name)) is not None and not every_s >= 1:
@@ -129,7 +130,7 @@ class Simulator:
         app = build_app(
             self._vendor,
             tokens={"production": options.token_production, "qa": options.token_qa},
-            control_token=options.control_token,
+            control_token=options.control_token or "",
             is_control_open=_is_loopback(options.host),
             stopping=self._stopping,
         )

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from dagster import AssetKey, DagsterEventType, DagsterInstance, DagsterRun, EventRecordsFilter, RunsFilter
+from dagster import AssetCheckKey, AssetKey, AssetMaterialization, DagsterInstance, DagsterRun, RunsFilter
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from google.transit import gtfs_realtime_pb2 as gtfs_rt
 
 from continuous_gtfs.artifacts.local import LocalStore
@@ -111,20 +112,20 @@ class Deployment:
             for materialization in self.materializations(names.pims_key(environment, feed))
         ]
 
-    def materializations(self, key: AssetKey) -> list[Any]:
-        records = self.instance.get_event_records(
-            EventRecordsFilter(event_type=DagsterEventType.ASSET_MATERIALIZATION, asset_key=key), ascending=True
-        )
-        return [record.asset_materialization for record in records if record.asset_materialization]
+    def materializations(self, key: AssetKey) -> list[AssetMaterialization]:
+        """Every materialization of an asset, oldest first."""
+        found: list[AssetMaterialization] = []
+        page_cursor: str | None = None
+        while True:
+            page = self.instance.fetch_materializations(key, limit=1000, cursor=page_cursor, ascending=True)
+            found += [record.asset_materialization for record in page.records if record.asset_materialization]
+            page_cursor = page.cursor
+            if not page.has_more:
+                return found
 
     def latest_check(self, key: AssetKey, check: str) -> bool | None:
         """Whether the newest evaluation of a check passed; None where there is none."""
-        records = self.instance.get_event_records(
-            EventRecordsFilter(event_type=DagsterEventType.ASSET_CHECK_EVALUATION, asset_key=key), ascending=False
-        )
-        for record in records:
-            event = record.event_log_entry.dagster_event
-            evaluation = event.asset_check_evaluation_data if event else None
-            if evaluation is not None and evaluation.check_name == check:
-                return evaluation.passed
-        return None
+        check_key = AssetCheckKey(key, check)
+        found = self.instance.event_log_storage.get_latest_asset_check_execution_by_key([check_key])
+        record = found.get(check_key)
+        return None if record is None else record.status is AssetCheckExecutionRecordStatus.SUCCEEDED

@@ -30,15 +30,24 @@ class RawVendor:
 
 @asynccontextmanager
 async def raw_vendor(
-    script: Sequence[Piece] | Callable[[str], Sequence[Piece]], *, keep_open: bool = False
+    script: Sequence[Piece] | Callable[[str], Sequence[Piece]],
+    *,
+    keep_open: bool = False,
+    speaks_first: bool = False,
 ) -> AsyncIterator[RawVendor]:
-    """Answers each request with ``script`` (or what it gives for the request's head), then closes the connection."""
+    """Answers each request with ``script`` (or what it gives for the request's head), then closes the connection.
+
+    Args:
+        script: The answer.
+        keep_open: Answer one request after the other on a connection.
+        speaks_first: Say it without waiting for a request.
+    """
     vendor = RawVendor(0)
     tasks: set[asyncio.Task[None]] = set()
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+            head = "" if speaks_first else (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             vendor.requests.append(head)
             for piece in script(head) if callable(script) else script:
                 if isinstance(piece, bytes):

@@ -130,11 +130,14 @@ def test_a_port_nobody_listens_on_is_unreachable_and_named() -> None:
 
 def test_a_vendor_without_tls_at_an_https_url_is_unreachable() -> None:
     async def main() -> None:
-        async with raw_vendor([b"HTTP/1.1 400 Bad Request\r\n\r\n"]) as vendor:
-            async with client(vendor.url.replace("http:", "https:")) as pims:
-                outcome = could_not_tell(await pims.fetch(feed_source()))
+        async with (
+            raw_vendor([b"HTTP/1.1 400 Bad Request\r\n\r\n"], speaks_first=True) as vendor,
+            client(vendor.url.replace("http:", "https:")) as pims,
+        ):
+            outcome = could_not_tell(await pims.fetch(feed_source()))
         assert outcome.kind == "unreachable"
         assert str(vendor.port) in outcome.reason
+        assert "SSL" in outcome.reason
 
     asyncio.run(main())
 

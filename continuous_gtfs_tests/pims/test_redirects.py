@@ -110,7 +110,7 @@ def test_a_host_is_allowed_by_name_or_name_and_port_and_never_out_of_https(
     def handler(request: httpx.Request) -> httpx.Response:
         asked.append(str(request.url))
         return (
-            httpx.Response(200, content=b"feed")
+            httpx.Response(200, stream=httpx.ByteStream(b"feed"))
             if len(asked) > 1
             else httpx.Response(302, headers={"Location": location})
         )

@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from continuous_gtfs.errors import FeedStructureError
+from continuous_gtfs.gtfs.csv_tables import TEXT
+from continuous_gtfs.gtfs.digest import content_digest
+from continuous_gtfs.gtfs.feed import Feed, FeedLimits
+from continuous_gtfs_tests.builders import feed_zip, small_feed
+from continuous_gtfs_tests.real_data import real_data_path
+
+REAL_FEEDS = [
+    "sound_transit_2023-08/schedule.zip",
+    "sound_transit_2024-11/schedule.zip",
+    "raba_2025/schedule.zip",
+    "kingston/schedule.zip",
+    "bullrunner/schedule.zip",
+    "island_transit_2009/island-transit_20090312_0314.zip",
+    "versions_renfe_ld/renfeld_2026-08-18_23-10.zip",
+]
+
+
+def members(data: bytes) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+@pytest.mark.parametrize("name", REAL_FEEDS)
+def test_a_real_feed_that_no_step_touches_keeps_every_byte_of_every_member(name: str) -> None:
+    data = real_data_path(name).read_bytes()
+    written = Feed.from_bytes(data).to_bytes()
+    assert list(members(written).items()) == list(members(data).items())
+    assert content_digest(written) == content_digest(data)
+
+
+@pytest.mark.parametrize("name", REAL_FEEDS)
+def test_every_table_of_a_real_feed_is_read_with_all_its_rows(name: str) -> None:
+    feed = Feed.from_path(real_data_path(name))
+    for file in feed.files:
+        if file == "modifications.txt":
+            continue
+        lines = len([line for line in feed.member_bytes(file).splitlines() if line])
+        counted_unparsed = feed.row_counts()[file]
+        assert len(feed.table(file)) == counted_unparsed
+        # A value of several lines makes fewer rows than lines.
+        assert counted_unparsed <= lines - 1
+
+
+def test_free_text_beside_the_tables_is_carried_unread_and_refused_only_as_a_table() -> None:
+    feed = Feed.from_path(real_data_path("sound_transit_2024-11/schedule.zip"))
+    stops = feed.table("stops.txt")
+    feed.set_table("stops.txt", stops[stops["stop_id"] != "E09"])
+    written = Feed.from_bytes(feed.to_bytes())
+    assert written.member_bytes("modifications.txt").startswith(b"Below is a list of the changes")
+    assert len(written.table("stops.txt")) == len(stops) - 1
+    assert written.row_counts()["modifications.txt"] > 0
+    with pytest.raises(FeedStructureError, match=r"modifications\.txt line"):
+        feed.table("modifications.txt")
+
+
+def test_a_large_real_feed_is_read() -> None:
+    feed = Feed.from_path(real_data_path("bench/hart.zip"))
+    table = feed.table("stop_times.txt")
+    assert len(table) == 435_507
+    assert set(table.dtypes) == {TEXT}
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["agency.txt", "note.txt", "logo.png", "x/y.csv"]), st.binary(max_size=60), max_size=4
+    )
+)
+def test_any_bytes_in_members_that_no_step_touches_survive(files: dict[str, bytes]) -> None:
+    given_files = {"stops.txt": b"\xef\xbb\xbfstop_id\r\nA\r\n", **files}
+    assert members(Feed.from_bytes(feed_zip(given_files)).to_bytes()) == given_files
+
+
+def test_a_touched_table_is_written_plainly_and_keeps_columns_it_does_not_know() -> None:
+    data = small_feed(replaced={"stops.txt": '\ufeff"stop_id",x_vendor,stop_name\r\n"007","a,b",\r\n"8",c,"d"\r\n'})
+    feed = Feed.from_bytes(data)
+    stops = feed.table("stops.txt")
+    stops.loc[stops["stop_id"] == "8", "stop_name"] = "Eight"
+    feed.set_table("stops.txt", stops)
+    assert feed.member_bytes("stops.txt") == b'stop_id,x_vendor,stop_name\n007,"a,b",\n8,c,Eight\n'
+
+
+def test_changing_a_table_changes_no_feed_until_it_is_set() -> None:
+    feed = Feed.from_bytes(small_feed())
+    before = feed.member_bytes("stops.txt")
+    table = feed.table("stops.txt")
+    table.loc[:, "stop_name"] = "changed in place"
+    table["stop_id"] = table["stop_id"] + "x"
+    table.drop(index=0, inplace=True)
+    assert feed.table("stops.txt")["stop_id"].tolist() == ["S", "S-1", "M", "N"]
+    assert "changed in place" not in feed.table("stops.txt")["stop_name"].tolist()
+    assert feed.member_bytes("stops.txt") == before
+
+
+def test_changing_a_table_after_it_was_set_changes_no_feed() -> None:
+    feed = Feed.from_bytes(small_feed())
+    table = feed.table("stops.txt")
+    table["stop_name"] = "set"
+    feed.set_table("stops.txt", table)
+    table.loc[:, "stop_name"] = "later"
+    assert set(feed.table("stops.txt")["stop_name"]) == {"set"}
+
+
+def test_a_fork_and_its_original_do_not_see_each_others_changes() -> None:
+    feed = Feed.from_bytes(small_feed())
+    fork = feed.fork()
+    stops = feed.table("stops.txt")
+    fork.set_table("stops.txt", stops.head(1))
+    feed.remove_file("trips.txt")
+    assert (len(feed.table("stops.txt")), len(fork.table("stops.txt"))) == (4, 1)
+    assert "trips.txt" in fork
+    assert fork.changed_since(feed) == {"stops.txt", "trips.txt"}
+
+
+def test_setting_a_table_equal_to_what_is_there_leaves_the_file_untouched() -> None:
+    data = small_feed(replaced={"stops.txt": '"stop_id"\r\n"A"\r\n'})
+    feed = Feed.from_bytes(data)
+    fork = feed.fork()
+    fork.set_table("stops.txt", fork.table("stops.txt"))
+    assert fork.changed_since(feed) == frozenset()
+    assert fork.member_bytes("stops.txt") == b'"stop_id"\r\n"A"\r\n'
+
+
+def test_a_new_file_comes_last_and_a_removed_one_is_gone() -> None:
+    feed = Feed.from_bytes(small_feed())
+    before = feed.files
+    feed.set_table("levels.txt", feed.table("stops.txt")[["stop_id"]].rename(columns={"stop_id": "level_id"}))
+    feed.remove_file("calendar_dates.txt")
+    assert feed.files == (*(name for name in before if name != "calendar_dates.txt"), "levels.txt")
+    assert Feed.from_bytes(feed.to_bytes()).files == feed.files
+
+
+def test_a_file_that_cannot_be_read_can_be_replaced() -> None:
+    feed = Feed.from_bytes(small_feed(replaced={"trips.txt": "a,b\n1\n"}))
+    with pytest.raises(FeedStructureError, match="line 2, column 2"):
+        feed.table("trips.txt")
+    feed.set_table("trips.txt", feed.table("stops.txt")[["stop_id"]])
+    assert len(feed.table("trips.txt")) == 4
+
+
+def test_a_missing_file_is_named_with_those_that_are_there() -> None:
+    feed = Feed.from_bytes(feed_zip({"stops.txt": "stop_id\n", "locations.geojson": "{}"}))
+    for ask in (feed.table, feed.member_bytes, feed.remove_file):
+        with pytest.raises(FeedStructureError, match=r"no trips\.txt; it has stops\.txt, locations\.geojson"):
+            ask("trips.txt")
+    with pytest.raises(FeedStructureError, match=r"locations\.geojson is no table"):
+        feed.table("locations.geojson")
+
+
+@pytest.mark.parametrize("name", ["stops", "/stops.txt", ".txt", "a\\b.txt", "../stops.txt"])
+def test_a_table_needs_a_name_that_a_feed_can_hold(name: str) -> None:
+    feed = Feed.from_bytes(small_feed())
+    with pytest.raises(ValueError, match="no name for a table of a feed"):
+        feed.set_table(name, feed.table("stops.txt"))
+
+
+def test_rows_are_counted_the_same_before_and_after_parsing() -> None:
+    feed = Feed.from_bytes(
+        feed_zip(
+            {
+                "stops.txt": 'stop_id,stop_name\n1,"two\nlines"\n\n2,"say ""x"""\n3,plain',
+                "trips.txt": "trip_id\n",
+                "routes.txt": "route_id\r\nA\r\n\r\nB\r\n",
+            }
+        )
+    )
+    for name, count in {"stops.txt": 3, "trips.txt": 0, "routes.txt": 2}.items():
+        assert feed.row_counts()[name] == count
+        assert len(feed.table(name)) == count
+        assert feed.row_counts()[name] == count
+
+
+def test_the_same_feed_zipped_otherwise_gives_the_same_bytes(tmp_path: Path) -> None:
+    files = members(small_feed())
+    path = tmp_path / "feed.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_BZIP2) as archive:
+        for name, content in files.items():
+            archive.writestr(zipfile.ZipInfo(f"folder/{name}", (2031, 1, 1, 1, 1, 2)), content)
+    assert Feed.from_path(path).to_bytes() == Feed.from_bytes(small_feed()).to_bytes()
+
+
+def test_limits_are_handed_on() -> None:
+    with pytest.raises(FeedStructureError, match="the limit is 3"):
+        Feed.from_bytes(small_feed(), limits=FeedLimits(max_members=3))

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import io
+import zipfile
+
+import pytest
+
+from continuous_gtfs.errors import FeedStructureError
+from continuous_gtfs.gtfs.zipped import FeedLimits, ZippedFeed
+from continuous_gtfs_tests.builders import feed_zip
+
+STOPS = "stop_id\nA\n"
+
+
+def zip_of(*members: tuple[str, str], method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """Like ``feed_zip``, with names that may come twice."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as archive:
+        for name, content in members:
+            archive.writestr(zipfile.ZipInfo(name), content, compress_type=method)
+    return buffer.getvalue()
+
+
+def test_members_are_named_in_the_order_of_the_zip_and_read_whole() -> None:
+    zipped = ZippedFeed(feed_zip({"b.txt": "b", "stops.txt": STOPS, "a.bin": b"\x00\xff"}))
+    assert zipped.names == ("b.txt", "stops.txt", "a.bin")
+    assert zipped.read("a.bin") == b"\x00\xff"
+    assert b"".join(zipped.chunks("stops.txt")) == STOPS.encode()
+    assert zipped.size("stops.txt") == len(STOPS)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", r"empty \(0 bytes\)"),
+        (b"<html>503</html>", r"not a zip: 16 bytes that begin with b'<html>"),
+        (feed_zip({"stops.txt": STOPS})[:-30], "cut short or damaged"),
+        (feed_zip({"trips.txt": "trip_id\n"}), "no stops.txt; it has trips.txt"),
+        (feed_zip({}), "no stops.txt; it has no files at all"),
+        (feed_zip({"a/stops.txt": STOPS, "b/stops.txt": STOPS}), "stops.txt in 2 folders: a/, b/"),
+        (feed_zip({"stops.txt": STOPS, "../evil.txt": ""}), "leaves the feed's folder"),
+        (feed_zip({"stops.txt": STOPS, "/etc/evil.txt": ""}), "an absolute path"),
+        (feed_zip({"stops.txt": STOPS, "C:evil.txt": ""}), "an absolute path"),
+        (feed_zip({"stops.txt": STOPS, "a\\evil.txt": ""}), "a backslash in its name"),
+        (feed_zip({"stops.txt": STOPS, "a//evil.txt": ""}), "an empty folder name"),
+    ],
+)
+def test_what_is_no_feed_is_refused_with_the_reason(data: bytes, said: str) -> None:
+    with pytest.raises(FeedStructureError, match=said):
+        ZippedFeed(data)
+
+
+def test_a_member_that_is_there_twice_is_refused() -> None:
+    with pytest.warns(UserWarning, match="Duplicate name"):
+        data = zip_of(("stops.txt", STOPS), ("stops.txt", "stop_id\nB\n"))
+    with pytest.raises(FeedStructureError, match=r"stops.txt 2 times; which one counts\?"):
+        ZippedFeed(data)
+
+
+def test_an_encrypted_member_is_refused() -> None:
+    data = bytearray(feed_zip({"stops.txt": STOPS}))
+    data[6] |= 1
+    directory = data.index(b"PK\x01\x02")
+    data[directory + 8] |= 1
+    with pytest.raises(FeedStructureError, match=r"stops.txt is encrypted"):
+        ZippedFeed(bytes(data))
+
+
+def test_a_compression_that_cannot_be_read_is_refused_by_number() -> None:
+    data = bytearray(feed_zip({"stops.txt": STOPS}))
+    directory = data.index(b"PK\x01\x02")
+    data[directory + 10] = 9
+    with pytest.raises(FeedStructureError, match=r"stops.txt is compressed by method 9"):
+        ZippedFeed(bytes(data))
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_every_compression_of_the_standard_library_is_read(method: int) -> None:
+    assert ZippedFeed(zip_of(("stops.txt", STOPS), method=method)).read("stops.txt") == STOPS.encode()
+
+
+def test_damaged_bytes_are_found_when_the_member_is_read_and_named() -> None:
+    data = bytearray(zip_of(("stops.txt", STOPS), ("trips.txt", "trip_id\n"), method=zipfile.ZIP_STORED))
+    data[data.index(STOPS.encode())] ^= 1
+    zipped = ZippedFeed(bytes(data))
+    assert zipped.read("trips.txt") == b"trip_id\n"
+    with pytest.raises(FeedStructureError, match=r"stops.txt is damaged in the zip: Bad CRC-32"):
+        zipped.read("stops.txt")
+    with pytest.raises(FeedStructureError, match=r"stops.txt is damaged"):
+        list(zipped.chunks("stops.txt"))
+
+
+def test_the_one_sub_folder_of_a_feed_is_taken_off_and_tools_leavings_are_ignored() -> None:
+    zipped = ZippedFeed(
+        feed_zip(
+            {
+                "gtfs/": "",
+                "gtfs/stops.txt": STOPS,
+                "gtfs/docs/readme.md": "read",
+                "__MACOSX/gtfs/._stops.txt": "resource fork",
+                "gtfs/.DS_Store": "finder",
+                "LICENSE": "terms",
+            }
+        )
+    )
+    assert zipped.names == ("stops.txt", "docs/readme.md", "LICENSE")
+    assert zipped.read("stops.txt") == STOPS.encode()
+
+
+def test_files_of_the_sub_folder_and_beside_it_must_not_share_a_name() -> None:
+    with pytest.raises(FeedStructureError, match=r"trips.txt 2 times"):
+        ZippedFeed(feed_zip({"gtfs/stops.txt": STOPS, "gtfs/trips.txt": "a", "trips.txt": "b"}))
+
+
+def test_a_feed_of_zones_may_have_no_stops() -> None:
+    assert ZippedFeed(feed_zip({"locations.geojson": "{}"})).names == ("locations.geojson",)
+
+
+def test_size_limits_are_on_unzipped_bytes_and_members() -> None:
+    data = feed_zip({"stops.txt": STOPS, "shapes.txt": "x" * 1000})
+    with pytest.raises(FeedStructureError, match="the feed is 1,010 bytes unzipped; the limit is 1,009"):
+        ZippedFeed(data, limits=FeedLimits(max_total_bytes=1009))
+    with pytest.raises(FeedStructureError, match="2 members; the limit is 1"):
+        ZippedFeed(data, limits=FeedLimits(max_members=1))
+    assert ZippedFeed(data, limits=FeedLimits(max_total_bytes=1010, max_members=2)).names
+
+
+def test_a_member_that_compresses_a_thousandfold_is_no_offence() -> None:
+    data = feed_zip({"stops.txt": STOPS, "stop_times.txt": "0" * 5_000_000})
+    assert len(data) * 500 < 5_000_000
+    assert len(ZippedFeed(data).read("stop_times.txt")) == 5_000_000
+
+
+def test_a_member_longer_than_its_directory_says_is_not_inflated_past_that() -> None:
+    data = bytearray(feed_zip({"stops.txt": STOPS, "shapes.txt": "x" * 100_000}))
+    second = data.index(b"PK\x01\x02", data.index(b"PK\x01\x02") + 1)
+    data[second + 24 : second + 28] = (10).to_bytes(4, "little")
+    zipped = ZippedFeed(bytes(data), limits=FeedLimits(max_total_bytes=1000))
+    with pytest.raises(FeedStructureError, match=r"shapes.txt is damaged"):
+        zipped.read("shapes.txt")
