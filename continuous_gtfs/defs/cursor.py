@@ -24,7 +24,7 @@ class FeedMemory:
         failures_in_row: Fetches since the last one that could tell.
         failure: Why the last fetch could not tell; None after one that could.
         failure_is_permanent: A person must act; asking again will not help.
-        is_reported_failing: The failing check has been reported and not yet been taken back.
+        reported_failing: What the feed's check was last reported as; None before the first report.
         not_before: POSIX seconds before which the vendor is not to be asked again.
     """
 
@@ -35,7 +35,7 @@ class FeedMemory:
     failures_in_row: int = 0
     failure: str | None = None
     failure_is_permanent: bool = False
-    is_reported_failing: bool = False
+    reported_failing: bool | None = None
     not_before: float = 0.0
 
     def count(self, outcome: str) -> None:
@@ -110,7 +110,7 @@ def _memory_to_dict(memory: FeedMemory) -> dict[str, Any]:
         "failures_in_row": memory.failures_in_row,
         "failure": memory.failure,
         "failure_is_permanent": memory.failure_is_permanent,
-        "is_reported_failing": memory.is_reported_failing,
+        "reported_failing": memory.reported_failing,
         "not_before": memory.not_before,
     }
 

@@ -1,6 +1,7 @@
 """PIMS sensors: one for each pipeline of each environment. A thin shell: gather, ask ``watch``, report."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from functools import cache
 from uuid import uuid4
@@ -95,7 +96,8 @@ def pims_sensor(
 
         result = asyncio.run(tick())
         for health in result.health:
-            context.log.warning("%s/%s: %s", environment, health.feed, health.message)
+            level = logging.WARNING if health.is_failing else logging.INFO
+            context.log.log(level, "%s/%s: %s", environment, health.feed, health.message)
         _fail_where_a_person_must_act(cursor, result, environment)
         return SensorResult(
             run_requests=_run_requests(result, cursor, name, code_version, partitions_def is not None),

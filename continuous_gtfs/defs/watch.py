@@ -58,7 +58,7 @@ class History:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedHealth:
-    """A feed has begun to fail, or has recovered."""
+    """A feed answered for the first time, has begun to fail, or has recovered."""
 
     feed: str
     is_failing: bool
@@ -73,7 +73,7 @@ class WatchResult:
         new_versions: In order of detection; each is in the archive.
         trigger: Why a run is asked for; None where none is.
         changed: Feeds whose newest version no earlier run was asked for.
-        health: Feeds that began to fail or recovered.
+        health: Feeds that answered for the first time, began to fail or recovered.
     """
 
     new_versions: list[FeedVersion] = field(default_factory=list)
@@ -229,9 +229,10 @@ class _Tick:
         else:
             memory.count("unchanged")
         memory.failures_in_row, memory.failure, memory.failure_is_permanent = 0, None, False
-        if memory.is_reported_failing:
-            memory.is_reported_failing = False
-            self.result.health.append(FeedHealth(feed=feed, is_failing=False, message="the vendor answers again"))
+        if memory.reported_failing is not False:
+            message = "the vendor answers again" if memory.reported_failing else "the vendor answers"
+            self.result.health.append(FeedHealth(feed=feed, is_failing=False, message=message))
+            memory.reported_failing = False
 
     def take_failure(self, feed: str, kind: str, reason: str, *, is_permanent: bool) -> None:
         memory = self.cursor.feeds[feed]
@@ -239,8 +240,8 @@ class _Tick:
         memory.failures_in_row += 1
         memory.failure, memory.failure_is_permanent = f"{kind}: {reason}", is_permanent
         is_failing = is_permanent or memory.failures_in_row >= self.timing.failing_after
-        if is_failing and not memory.is_reported_failing:
-            memory.is_reported_failing = True
+        if is_failing and not memory.reported_failing:
+            memory.reported_failing = True
             self.result.health.append(FeedHealth(feed=feed, is_failing=True, message=memory.failure))
 
     def hurry_siblings(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -191,10 +192,10 @@ class Activity:
                     feed.versions.setdefault(version, seconds)
 
 
-def try_refresh(activity: Activity) -> str | None:
-    """Refresh; gives the reason where something could not tell, for showing in place of the news."""
+def could_not_tell(look: Callable[[], None]) -> str | None:
+    """Look; gives the reason where something could not tell, for showing in place of the news."""
     try:
-        activity.refresh()
+        look()
     except TransientError as error:
         return str(error)
     return None

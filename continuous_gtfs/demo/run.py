@@ -19,12 +19,12 @@ from rich.live import Live
 from continuous_gtfs.agencies.agency import load_agency
 from continuous_gtfs.artifacts.store import open_store
 from continuous_gtfs.demo import commands
-from continuous_gtfs.demo.activity import Activity, try_refresh
+from continuous_gtfs.demo.activity import Activity, could_not_tell
 from continuous_gtfs.demo.child import ProcessFailedError
 from continuous_gtfs.demo.display import PlainProgress, build_table
 from continuous_gtfs.demo.ports import Ports
 from continuous_gtfs.demo.processes import Platform, StartStoppedError
-from continuous_gtfs.demo.summary import reasons, summarise
+from continuous_gtfs.demo.summary import failures, reasons, summarise
 from continuous_gtfs.errors import ConfigurationError
 
 ASK_EVERY_S = 3.0
@@ -159,14 +159,15 @@ def _watch(
         while not stop.is_set() and (ends is None or time.time() < ends):
             platform.check()
             if time.monotonic() >= ask_at:
-                note = try_refresh(activity)
+                note = could_not_tell(activity.refresh)
                 ask_at = time.monotonic() + ASK_EVERY_S
             else:
-                activity.refresh_publications()
+                note = could_not_tell(activity.refresh_publications) or note
             if live is None:
                 plain.show(activity, note)
             else:
-                live.update(build_table(activity, now=datetime.now(UTC), note=note), refresh=True)
+                caption = note or next(iter(failures(activity)), None)
+                live.update(build_table(activity, now=datetime.now(UTC), note=caption), refresh=True)
             stop.wait(LOOK_EVERY_S if ends is None else max(0.0, min(LOOK_EVERY_S, ends - time.time())))
 
 
@@ -174,11 +175,11 @@ def _let_runs_end(platform: Platform, activity: Activity, console: Console, *, w
     """Stop what asks for runs, let those under way end, and take the last facts while there is a webserver."""
     platform.stop_process(commands.DAEMON)
     deadline = time.monotonic() + within_s
-    note = try_refresh(activity)
+    note = could_not_tell(activity.refresh)
     while (note or activity.in_progress()) and time.monotonic() < deadline:
         platform.check()
         time.sleep(RUNS_POLL_S)
-        note = try_refresh(activity)
+        note = could_not_tell(activity.refresh)
     if note:
         raise ProcessFailedError(note)
     for run in activity.in_progress():

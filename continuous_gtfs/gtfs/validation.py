@@ -113,14 +113,16 @@ def new_errors(report: ValidationReport, baseline: Mapping[str, int]) -> dict[st
 
 
 def _notice(notice: gtfs_guru.Notice) -> Notice:
+    context = dict(notice.context())
     return Notice(
         code=notice.code,
         severity=notice.severity.lower(),
-        file=notice.file,
+        # A dangling reference names its own file apart from the one it points into.
+        file=notice.file or context.get("childFilename"),
         line=notice.row,
-        field=notice.field,
+        field=notice.field or context.get("childFieldName"),
         message=notice.message,
-        context=dict(notice.context()),
+        context=context,
     )
 
 

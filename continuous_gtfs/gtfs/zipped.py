@@ -80,10 +80,6 @@ class ZippedFeed:
         """Names in the feed, in the order of the zip."""
         return tuple(self._members)
 
-    def size(self, name: str) -> int:
-        """Unzipped length of one member in bytes."""
-        return self._members[name].file_size
-
     def read(self, name: str) -> bytes:
         """The bytes of one member.
 

@@ -95,6 +95,7 @@ def quiet_cursor() -> Cursor:
     cursor = Cursor.from_json(None, (VP, TU))
     for feed in (VP, TU):
         cursor.feeds[feed].version = identify(source(feed), body("1"), datetime(2026, 11, 24, tzinfo=UTC))
+        cursor.feeds[feed].reported_failing = False
     cursor.requested, cursor.process = {VP: "1", TU: "1"}, "p1"
     return cursor
 
@@ -214,6 +215,11 @@ def test_a_feed_that_keeps_failing_is_reported_once_and_so_is_its_recovery() -> 
     recovered = ScriptedVendor({VP: [NotModified()], TU: [NotModified()]}, history=lambda: done(RunState.SUCCEEDED))
     third, _ = tick(recovered, cursor)
     assert [(h.feed, h.is_failing) for h in third.health] == [(VP, False)]
+
+
+def test_a_feed_that_answers_for_the_first_time_is_reported_as_answering() -> None:
+    result, _ = tick(ScriptedVendor({VP: [body("2")], TU: [body("2")]}))
+    assert {(h.feed, h.is_failing) for h in result.health} == {(VP, False), (TU, False)}
 
 
 def test_a_version_that_could_not_be_archived_is_not_a_version_yet() -> None:

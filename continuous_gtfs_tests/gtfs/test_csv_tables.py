@@ -100,3 +100,11 @@ def test_columns_are_named_by_text_each_once(names: list[object]) -> None:
     frame = pd.DataFrame(np.full((1, len(names)), "x"), columns=names)
     with pytest.raises(ValueError, match="column names must be text, each once"):
         as_text(frame, "stops.txt")
+
+
+def test_values_of_several_lines_are_whole_wherever_a_block_of_the_parser_ends() -> None:
+    value = "first\nsecond,third\n" + "x" * 80
+    rows = 120_000
+    table = parse_table(b"a,b\n" + f'1,"{value}"\n'.encode() * rows, "t.txt")
+    assert len(table) == rows
+    assert table["b"].unique().tolist() == [value]

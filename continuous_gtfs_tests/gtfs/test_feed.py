@@ -43,8 +43,6 @@ def test_a_real_feed_that_no_step_touches_keeps_every_byte_of_every_member(name:
 def test_every_table_of_a_real_feed_is_read_with_all_its_rows(name: str) -> None:
     feed = Feed.from_path(real_data_path(name))
     for file in feed.files:
-        if file == "modifications.txt":
-            continue
         lines = len([line for line in feed.member_bytes(file).splitlines() if line])
         counted_unparsed = feed.row_counts()[file]
         assert len(feed.table(file)) == counted_unparsed
@@ -52,7 +50,7 @@ def test_every_table_of_a_real_feed_is_read_with_all_its_rows(name: str) -> None
         assert counted_unparsed <= lines - 1
 
 
-def test_free_text_beside_the_tables_is_carried_unread_and_refused_only_as_a_table() -> None:
+def test_free_text_beside_the_tables_is_carried_along_unread() -> None:
     feed = Feed.from_path(real_data_path("sound_transit_2024-11/schedule.zip"))
     stops = feed.table("stops.txt")
     feed.set_table("stops.txt", stops[stops["stop_id"] != "E09"])
@@ -60,7 +58,15 @@ def test_free_text_beside_the_tables_is_carried_unread_and_refused_only_as_a_tab
     assert written.member_bytes("modifications.txt").startswith(b"Below is a list of the changes")
     assert len(written.table("stops.txt")) == len(stops) - 1
     assert written.row_counts()["modifications.txt"] > 0
-    with pytest.raises(FeedStructureError, match=r"modifications\.txt line"):
+
+
+def test_free_text_is_refused_only_as_a_table() -> None:
+    feed = Feed.from_bytes(
+        small_feed(replaced={"modifications.txt": 'Changes in this version:\n\n* a 5" gap, closed\n'})
+    )
+    assert Feed.from_bytes(feed.to_bytes()).member_bytes("modifications.txt").endswith(b'a 5" gap, closed\n')
+    assert feed.row_counts()["modifications.txt"] == 1
+    with pytest.raises(FeedStructureError, match=r"modifications\.txt line 3, column 1"):
         feed.table("modifications.txt")
 
 

@@ -26,7 +26,6 @@ def test_members_are_named_in_the_order_of_the_zip_and_read_whole() -> None:
     assert zipped.names == ("b.txt", "stops.txt", "a.bin")
     assert zipped.read("a.bin") == b"\x00\xff"
     assert b"".join(zipped.chunks("stops.txt")) == STOPS.encode()
-    assert zipped.size("stops.txt") == len(STOPS)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import tracemalloc
 
 import pytest
 
@@ -65,6 +66,18 @@ def test_the_limit_is_on_the_decompressed_bytes() -> None:
     outcome = could_not_tell(fetch_from([response(headers=GZIP, body=bomb)])[0])
     assert outcome.kind == "too_large"
     assert "decompressed" in outcome.reason
+
+
+def test_a_body_that_inflates_without_end_does_not_fill_the_memory() -> None:
+    bomb = gzip.compress(bytes(40_000_000))
+    tracemalloc.start()
+    try:
+        outcome = could_not_tell(fetch_from([response(headers=GZIP, body=bomb)], feed_source(max_bytes=50_000))[0])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert outcome.kind == "too_large"
+    assert peak < 5_000_000
 
 
 def test_gzip_is_asked_for_and_undone() -> None:

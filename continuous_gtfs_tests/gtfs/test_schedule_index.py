@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import gzip
+import io
+import zipfile
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from continuous_gtfs.errors import FeedStructureError
+from continuous_gtfs.gtfs.feed import Feed
+from continuous_gtfs.gtfs.schedule_index import IndexedTrip, ScheduleIndex
+from continuous_gtfs.gtfs.schedule_index_builder import build_schedule_index
+from continuous_gtfs.gtfs.times import service_day_start
+from continuous_gtfs_tests.builders import csv_text, feed_zip, small_feed, small_feed_files
+from continuous_gtfs_tests.real_data import real_data_path
+
+SEATTLE = ZoneInfo("America/Los_Angeles")
+
+
+def index_of(data: bytes) -> ScheduleIndex:
+    return ScheduleIndex.from_bytes(build_schedule_index(Feed.from_bytes(data)))
+
+
+def seattle(month: int, day: int, hour: int, minute: int = 0, second: int = 0) -> datetime:
+    return datetime(2026, month, day, hour, minute, second, tzinfo=SEATTLE).astimezone(UTC)
+
+
+SMALL = index_of(small_feed())
+
+
+def test_the_index_holds_trips_stops_dates_timezone_and_version() -> None:
+    assert SMALL.trips == {
+        "T1": IndexedTrip("007", "DAY", 8 * 3600, 8 * 3600 + 1800),
+        "T2": IndexedTrip("007", "DAY", 9 * 3600, 9 * 3600 + 1800),
+        "NIGHT": IndexedTrip("N7", "DAY", 24 * 3600 + 1800, 25 * 3600 + 600),
+    }
+    assert SMALL.stop_ids == {"S", "S-1", "M", "N"}
+    assert (SMALL.timezone.key, SMALL.feed_version) == ("America/Los_Angeles", "small-1")
+    assert len(SMALL.dates_by_service["DAY"]) == 365
+    assert SMALL.is_known_trip("T1")
+    assert not SMALL.is_known_trip("T9")
+    assert SMALL.is_known_stop("S-1")
+    assert not SMALL.is_known_stop("E01")
+
+
+@pytest.mark.parametrize(
+    ("now", "running"),
+    [
+        (seattle(7, 1, 7, 59, 59), 0),
+        (seattle(7, 1, 8), 1),
+        (seattle(7, 1, 8, 30), 1),
+        (seattle(7, 1, 8, 30, 1), 0),
+        (seattle(7, 1, 9, 15), 1),
+        # 24:50 of 30 June's service day, on 1 July by the clock.
+        (seattle(7, 1, 0, 50), 1),
+        (seattle(7, 1, 1, 11), 0),
+        # The night trip of 31 December runs in the new year; before 1 January there is no service day.
+        (datetime(2027, 1, 1, 0, 50, tzinfo=SEATTLE).astimezone(UTC), 1),
+        (seattle(1, 1, 0, 50), 0),
+        (datetime(2027, 1, 1, 8, 10, tzinfo=SEATTLE).astimezone(UTC), 0),
+        # Clocks go forward on 8 March: 08:00 of that service day is still 08:00 by the clock.
+        (seattle(3, 8, 8, 10), 1),
+        # 24:50 of 7 March is 00:50 on the 8th, before the clocks change.
+        (seattle(3, 8, 0, 50), 1),
+        # Clocks go back on 1 November: 24:50 of 1 November is 00:50 on the 2nd.
+        (seattle(11, 2, 0, 50), 1),
+    ],
+)
+def test_trips_running_are_those_of_the_service_days_that_reach_now(now: datetime, running: int) -> None:
+    assert SMALL.trips_running_at(now) == running
+
+
+def test_a_service_day_that_begins_the_evening_before_is_looked_at() -> None:
+    files = small_feed_files()
+    files["stop_times.txt"] = csv_text(
+        "trip_id,arrival_time,departure_time,stop_id,stop_sequence",
+        "T1,00:00:00,00:00:00,M,1",
+        "T1,00:20:00,00:20:00,N,2",
+    )
+    index = index_of(feed_zip(files))
+    # 00:10 of 8 March's service day is 23:10 on the 7th; 00:10 of 7 March's was at 00:10.
+    assert index.trips_running_at(seattle(3, 7, 23, 10)) == 1
+    assert index.trips_running_at(seattle(3, 8, 0, 10)) == 0
+    assert index.trips_running_at(seattle(3, 9, 0, 10)) == 1
+
+
+def test_exceptions_of_the_calendar_count() -> None:
+    holiday = date(2026, 7, 4)
+    index = index_of(feed_zip(small_feed_files(dates_removed=[holiday])))
+    assert index.service_ids_on(holiday) == frozenset()
+    assert index.trips_running_at(seattle(7, 4, 8, 10)) == 0
+    assert index.trips_running_at(seattle(7, 5, 0, 50)) == 0
+    assert index.trips_running_at(seattle(7, 5, 8, 10)) == 1
+
+
+def test_a_trip_longer_than_two_days_is_seen_on_its_third() -> None:
+    files = small_feed_files(first_date=date(2026, 6, 1), last_date=date(2026, 6, 1))
+    files["stop_times.txt"] = csv_text(
+        "trip_id,arrival_time,departure_time,stop_id,stop_sequence",
+        "T1,10:00:00,10:00:00,M,1",
+        "T1,60:00:00,60:00:00,N,2",
+    )
+    index = index_of(feed_zip(files))
+    assert index.trips_running_at(seattle(6, 3, 11)) == 1
+    assert index.trips_running_at(seattle(6, 3, 13)) == 0
+
+
+def test_blank_and_unreadable_times_are_passed_over_and_a_trip_without_any_is_known_but_never_runs() -> None:
+    files = small_feed_files()
+    files["stop_times.txt"] = csv_text(
+        "trip_id,arrival_time,departure_time,stop_id,stop_sequence",
+        "T1,,08:00:00,S-1,1",
+        "T1,,,M,2",
+        "T1,8:75:00,,M,3",
+        "T1,08:30:00,,N,4",
+        "T2,,,M,1",
+    )
+    index = index_of(feed_zip(files))
+    assert index.trips["T1"] == IndexedTrip("007", "DAY", 8 * 3600, 8 * 3600 + 1800)
+    assert index.trips["T2"] == IndexedTrip("007", "DAY", None, None)
+    assert index.trips_running_at(seattle(7, 1, 8, 10)) == 1
+
+
+def test_a_trip_with_frequencies_runs_from_its_first_departure_to_the_end_of_its_last_run() -> None:
+    files = small_feed_files()
+    files["frequencies.txt"] = csv_text(
+        "trip_id,start_time,end_time,headway_secs", "T1,06:00:00,07:00:00,600", "T1,16:00:00,18:00:00,600"
+    )
+    index = index_of(feed_zip(files))
+    assert index.trips["T1"] == IndexedTrip("007", "DAY", 6 * 3600, 18 * 3600 + 1800)
+
+
+def test_the_same_feed_gives_the_same_bytes_whatever_the_order_of_its_trips() -> None:
+    files = small_feed_files()
+    header, *rows = files["trips.txt"].splitlines()
+    reordered = files | {"trips.txt": csv_text(header, *reversed(rows))}
+    assert build_schedule_index(Feed.from_bytes(feed_zip(files))) == build_schedule_index(
+        Feed.from_bytes(feed_zip(reordered))
+    )
+
+
+@pytest.mark.parametrize(
+    ("replaced", "without", "said"),
+    [
+        ({"agency.txt": "agency_id,agency_timezone\nA,\n"}, [], "names no agency_timezone"),
+        ({"agency.txt": "agency_id,agency_timezone\nA,Mars/Olympus\n"}, [], "'Mars/Olympus' is no timezone"),
+        ({"trips.txt": "trip_id,route_id\nT1,7\n"}, [], r"trips\.txt has no column service_id"),
+        ({}, ["stop_times.txt"], r"the feed has no stop_times\.txt"),
+        ({}, ["calendar.txt", "calendar_dates.txt"], "neither calendar.txt nor"),
+    ],
+)
+def test_a_feed_that_lacks_what_the_index_is_made_of_has_none(
+    replaced: dict[str, str | bytes], without: list[str], said: str
+) -> None:
+    with pytest.raises(FeedStructureError, match=said):
+        build_schedule_index(Feed.from_bytes(small_feed(replaced=replaced, without=without)))
+
+
+def test_what_is_no_index_is_refused() -> None:
+    good = build_schedule_index(Feed.from_bytes(small_feed()))
+    document = orjson.loads(gzip.decompress(good))
+    bad = [
+        b"",
+        b"PK\x03\x04",
+        good[:-20],
+        gzip.compress(b"[]"),
+        gzip.compress(orjson.dumps({"form": 1})),
+        gzip.compress(orjson.dumps(document | {"timezone": "Mars/Olympus"})),
+        gzip.compress(orjson.dumps(document | {"trips": document["trips"] | {"end_s": []}})),
+    ]
+    for data in bad:
+        with pytest.raises(FeedStructureError, match="not a schedule index"):
+            ScheduleIndex.from_bytes(data)
+    with pytest.raises(FeedStructureError, match="has form 2, this version reads 1"):
+        ScheduleIndex.from_bytes(gzip.compress(orjson.dumps(document | {"form": 2})))
+
+
+def running_by_counting(index: ScheduleIndex, now: datetime) -> int:
+    """The definition, trip by trip and day by day."""
+    running = 0
+    for trip in index.trips.values():
+        for offset in range(-4, 3):
+            day = now.date() + timedelta(days=offset)
+            if day not in index.dates_by_service.get(trip.service_id, ()) or trip.start_s is None or trip.end_s is None:
+                continue
+            elapsed = (now - service_day_start(day, index.timezone)).total_seconds()
+            running += trip.start_s <= elapsed <= trip.end_s
+    return running
+
+
+@settings(max_examples=30)
+@given(
+    st.datetimes(datetime(2025, 12, 30), datetime(2027, 1, 3), timezones=st.just(UTC)).map(
+        lambda t: t.replace(microsecond=0)
+    )
+)
+def test_the_count_of_running_trips_is_that_of_its_definition(now: datetime) -> None:
+    assert SMALL.trips_running_at(now) == running_by_counting(SMALL, now)
+
+
+@pytest.mark.parametrize(
+    ("name", "trips", "moment"),
+    [
+        ("sound_transit_2023-08/schedule.zip", 6_801, datetime(2023, 8, 1, 0, 30, tzinfo=UTC)),
+        ("sound_transit_2024-11/schedule.zip", 15_092, datetime(2024, 12, 10, 17, tzinfo=UTC)),
+        ("kingston/schedule.zip", 7_113, datetime(2026, 1, 5, 17, tzinfo=UTC)),
+    ],
+)
+def test_a_real_schedule_is_indexed_whole_and_has_trips_running_by_day(name: str, trips: int, moment: datetime) -> None:
+    data = real_data_path(name).read_bytes()
+    index = index_of(data)
+    assert len(index.trips) == trips
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        stops = archive.read("stops.txt").decode("utf-8-sig").splitlines()
+    assert len(index.stop_ids) == len(stops) - 1
+    assert index.trips_running_at(moment) == running_by_counting(index, moment) > 0

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from continuous_gtfs.errors import ConfigurationError, StepFailedError, UnreadableMessageError
+from continuous_gtfs.pipeline.running import run_step, run_steps
+from continuous_gtfs.pipeline.step import step
+from continuous_gtfs.realtime.feeds import RealtimeFeeds
+from continuous_gtfs.realtime.messages import serialize_feed
+from continuous_gtfs_tests.realtime.captures import feed_message, trip_update, vehicle
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def feeds() -> RealtimeFeeds:
+    return RealtimeFeeds(
+        {
+            "vehicle_positions": feed_message(vehicle("v1", "a"), vehicle("v2", "b")),
+            "trip_updates": feed_message(trip_update("t", "a", "b")),
+        }
+    )
+
+
+def test_an_edit_of_a_fork_leaves_the_original() -> None:
+    original = feeds()
+    before = serialize_feed(original.message("trip_updates"))
+    fork = original.fork()
+    fork.edit("trip_updates").ClearField("entity")
+    assert len(fork.message("trip_updates").entity) == 0
+    assert serialize_feed(original.message("trip_updates")) == before
+    assert fork.changed_since(original) == {"trip_updates"}
+    assert fork.fork().changed_since(fork) == frozenset()
+
+
+def test_a_fork_that_only_reads_shares_its_messages() -> None:
+    original = feeds()
+    fork = original.fork()
+    assert fork.message("trip_updates") is original.message("trip_updates")
+    assert fork.changed_since(original) == frozenset()
+
+
+def test_editing_twice_goes_on_with_the_same_copy() -> None:
+    fork = feeds().fork()
+    fork.edit("trip_updates").header.gtfs_realtime_version = "3.0"
+    assert fork.edit("trip_updates").header.gtfs_realtime_version == "3.0"
+    assert fork.message("trip_updates").header.gtfs_realtime_version == "3.0"
+
+
+def test_an_edit_of_a_forks_fork_leaves_the_fork() -> None:
+    fork = feeds().fork()
+    fork.edit("trip_updates").header.gtfs_realtime_version = "3.0"
+    second = fork.fork()
+    second.edit("trip_updates").header.gtfs_realtime_version = "4.0"
+    assert fork.message("trip_updates").header.gtfs_realtime_version == "3.0"
+
+
+def test_rows_are_entities_by_feed() -> None:
+    assert feeds().row_counts() == {"vehicle_positions": 2, "trip_updates": 1}
+    assert feeds().names == ("vehicle_positions", "trip_updates")
+    assert "trip_updates" in feeds()
+    assert "alerts" not in feeds()
+
+
+def test_a_step_that_changes_what_it_was_lent_to_read_fails() -> None:
+    @step(files=None)
+    def careless(feed: RealtimeFeeds) -> None:
+        feed.message("trip_updates").entity[0].trip_update.delay = 5
+
+    with pytest.raises(StepFailedError, match=r"change edit\('trip_updates'\) instead"):
+        run_step(careless, feeds(), now=NOW)
+
+
+def test_a_step_is_held_to_the_feeds_it_declares() -> None:
+    @step(files=["vehicle_positions"])
+    def stray(feed: RealtimeFeeds) -> None:
+        feed.edit("trip_updates").ClearField("entity")
+
+    with pytest.raises(StepFailedError, match="changed trip_updates but declares vehicle_positions"):
+        run_step(stray, feeds(), now=NOW)
+
+
+def test_each_step_gets_what_the_one_before_it_made() -> None:
+    @step(files=["trip_updates"])
+    def append(feed: RealtimeFeeds) -> None:
+        message = feed.edit("trip_updates")
+        message.entity.add(id=str(len(message.entity) + 1))
+
+    original = feeds()
+    made, results = run_steps([append, append], original, now=NOW)
+    assert [entity.id for entity in made.message("trip_updates").entity] == ["1", "2", "3"]
+    assert len(original.message("trip_updates").entity) == 1
+    assert [(r.rows_before, r.rows_after) for r in results] == [
+        ({"trip_updates": 1}, {"trip_updates": 2}),
+        ({"trip_updates": 2}, {"trip_updates": 3}),
+    ]
+
+
+def test_a_feed_that_no_step_edited_is_published_as_it_came() -> None:
+    message = feed_message(trip_update("t", "a"))
+    header, entity = message.header.SerializeToString(), message.entity[0].SerializeToString()
+    body = b"\x12" + bytes([len(entity)]) + entity + b"\x0a" + bytes([len(header)]) + header
+    original = RealtimeFeeds({"trip_updates": message}, bodies={"trip_updates": body})
+    assert original.fork().to_bytes("trip_updates") == body != serialize_feed(message)
+    fork = original.fork()
+    fork.edit("trip_updates")
+    assert fork.to_bytes("trip_updates") == serialize_feed(message)
+    assert feeds().to_bytes("trip_updates") == serialize_feed(feeds().message("trip_updates"))
+
+
+def test_a_step_that_leaves_a_message_unwritable_is_found_out() -> None:
+    fork = feeds().fork()
+    fork.edit("trip_updates").entity.add()
+    with pytest.raises(UnreadableMessageError, match=r"entity\[1\]\.id"):
+        fork.to_bytes("trip_updates")
+
+
+def test_a_feed_that_is_not_in_the_run_is_named_with_those_that_are() -> None:
+    for attempt in (feeds().message, feeds().edit, feeds().to_bytes):
+        with pytest.raises(ConfigurationError, match="no feed 'alerts' in this run; there is vehicle_positions, trip_"):
+            attempt("alerts")
