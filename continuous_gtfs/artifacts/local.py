@@ -61,9 +61,7 @@ class LocalStore:
     def __repr__(self) -> str:
         return f"LocalStore({str(self.root)!r})"
 
-    def put_new(
-        self, key: str, data: bytes, *, content_type: str, cache_control: str | None = None
-    ) -> ObjectInfo:
+    def put_new(self, key: str, data: bytes, *, content_type: str, cache_control: str | None = None) -> ObjectInfo:
         digest = hashlib.sha256(data).hexdigest()
         current = self.stat(key)
         if current is None:
@@ -111,8 +109,7 @@ class LocalStore:
                 known = self._read_sidecar(key)
                 self._write_sidecar(
                     key,
-                    {found: known[found] for found in (found,) if found in known}
-                    | {_generation(after): facts},
+                    {found: known[found] for found in (found,) if found in known} | {_generation(after): facts},
                 )
                 incoming.rename(path)
                 _sync_folder(path.parent)
@@ -311,6 +308,4 @@ def _explained(action: str, path: Path) -> Iterator[None]:
             advice = f"give user {os.geteuid()} the right to {action} there, or choose another folder"
         else:
             advice = "look at that folder, then run again"
-        raise StoreError(
-            f"cannot {action} {path}: {reason}; {advice}. What was stored before is unchanged"
-        ) from error
+        raise StoreError(f"cannot {action} {path}: {reason}; {advice}. What was stored before is unchanged") from error

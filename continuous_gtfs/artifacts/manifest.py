@@ -150,8 +150,7 @@ class Manifest:
             )
         except (ValueError, TypeError, KeyError, AttributeError, ConfigurationError) as error:
             raise ArchiveCorruptError(
-                f"{manifest_key(name)} is not a manifest ({error!r}); "
-                "restore it, or delete it and publish again"
+                f"{manifest_key(name)} is not a manifest ({error!r}); restore it, or delete it and publish again"
             ) from error
 
 

@@ -65,9 +65,7 @@ class Store(Protocol):
     ``validate_key`` refuses.
     """
 
-    def put_new(
-        self, key: str, data: bytes, *, content_type: str, cache_control: str | None = None
-    ) -> ObjectInfo:
+    def put_new(self, key: str, data: bytes, *, content_type: str, cache_control: str | None = None) -> ObjectInfo:
         """Create an object that never changes again.
 
         Finding the same bytes there is success, so a rerun after a crash may repeat the write.
@@ -126,8 +124,7 @@ def validate_key(key: str) -> str:
     offence = _offence(key)
     if offence:
         raise ConfigurationError(
-            f"object key {key!r} {offence}; "
-            "a key is parts joined by '/', none of them empty or starting with '.'"
+            f"object key {key!r} {offence}; a key is parts joined by '/', none of them empty or starting with '.'"
         )
     return key
 
@@ -176,9 +173,7 @@ def open_store(url_or_path: str) -> Store:
     if scheme is None:
         return LocalStore(Path(url_or_path))
     if scheme[1].lower() != "file":
-        raise ConfigurationError(
-            f"no store serves {scheme[1]!r} URLs; give a folder or file:///absolute/folder"
-        )
+        raise ConfigurationError(f"no store serves {scheme[1]!r} URLs; give a folder or file:///absolute/folder")
     url = urlsplit(url_or_path)
     if url.netloc not in ("", "localhost") or url.query or url.fragment:
         raise ConfigurationError(

@@ -24,6 +24,7 @@ class TransformedFeed:
         version_id: The input's.
         feed_digest: SHA-256 (hex) of the transformed zip.
         feed_bytes: Its length.
+        zip_writer: What compressed it: another writer gives other bytes for the same content.
         index_digest: SHA-256 (hex) of the schedule index made from it.
         code_version: Hash over the steps.
         step_hashes: Step name to the hash of its source and parameters, in order.
@@ -37,6 +38,7 @@ class TransformedFeed:
     version_id: str
     feed_digest: str
     feed_bytes: int
+    zip_writer: str
     index_digest: str
     code_version: str
     step_hashes: dict[str, str]

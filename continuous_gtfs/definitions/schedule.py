@@ -36,7 +36,6 @@ def build_definitions(
         environment: define_asset_job(
             names.job_name(PIPELINE, environment),
             selection=[names.transformed_feed_key(environment), names.published_schedule_key(environment)],
-            partitions_def=partitions[environment],
             executor_def=in_process_executor,
             description=f"Transforms, validates and publishes one version of the {environment} schedule.",
             tags={

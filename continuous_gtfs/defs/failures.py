@@ -1,4 +1,4 @@
-"""From our errors to Dagster's: a permanent error fails at once, a transient one is tried again, both say what to do."""
+"""From our errors to Dagster's: a permanent one fails at once, a transient one is tried again; both say what to do."""
 
 from __future__ import annotations
 

@@ -184,6 +184,7 @@ def published_feed_asset(
                     "run_id": context.run.run_id,
                     "transform_run_id": record.run_id,
                     "validation": record.validation,
+                    "zip_writer": record.zip_writer,
                 },
                 now=datetime.now(UTC),
                 keep_versions=agency.keep_schedule_versions,

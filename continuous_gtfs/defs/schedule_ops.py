@@ -16,6 +16,7 @@ from continuous_gtfs.defs.step_results import step_table
 from continuous_gtfs.errors import ConfigurationError
 from continuous_gtfs.gtfs.feed import Feed
 from continuous_gtfs.gtfs.schedule_index_builder import build_schedule_index
+from continuous_gtfs.gtfs.zip_writing import ZIP_WRITER
 from continuous_gtfs.pipeline.hashing import steps_hash
 from continuous_gtfs.pipeline.results import StepResult
 from continuous_gtfs.pipeline.running import run_step
@@ -105,6 +106,7 @@ def store_transformed_op(steps: Sequence[Step[Feed]]) -> OpDefinition:
                 version_id=version.version_id,
                 feed_digest=transformed.save_bytes(data),
                 feed_bytes=len(data),
+                zip_writer=ZIP_WRITER,
                 index_digest=transformed.save_bytes(build_schedule_index(progress.feed)),
                 code_version=steps_hash(steps),
                 step_hashes={step.name: step.source_hash() for step in steps},

@@ -79,4 +79,4 @@ if __name__ == "__main__":
     try:
         os.execv(sys.argv[3], sys.argv[3:])
     except OSError as error:
-        sys.exit(f"{sys.argv[3]}: {error.strerror} for uid {sys.argv[1]}; run as a user, or from an open folder")
+        sys.exit(f"{sys.argv[3]}: {error.strerror} for uid {sys.argv[1]}")

@@ -84,11 +84,14 @@ class EmbeddedPostgres:
         """
         self.launch()
         deadline = time.monotonic() + timeout_s
-        while not self.is_ready():
-            if time.monotonic() > deadline:
-                self.stop()
-                raise ProcessFailedError(f"PostgreSQL was not ready in {timeout_s:g} s; see {self.log}")
-            time.sleep(0.05)
+        try:
+            while not self.is_ready():
+                if time.monotonic() > deadline:
+                    raise ProcessFailedError(f"PostgreSQL was not ready in {timeout_s:g} s; see {self.log}")
+                time.sleep(0.05)
+        except BaseException:
+            self.stop()
+            raise
         return self.url()
 
     def launch(self) -> subprocess.Popen[bytes]:
@@ -228,7 +231,8 @@ class EmbeddedPostgres:
             process.wait()
         if process.returncode != 0:
             self._release_lock()
-            raise ProcessFailedError(f"initdb failed: {last_line(self.log)} (see {self.log})")
+            who = f"; it runs as {self._owner.pw_name}, who must be able to get there" if self._owner else ""
+            raise ProcessFailedError(f"initdb failed: {last_line(self.log)}{who} (see {self.log})")
         new.replace(self.data_dir)
 
     def _popen(self, program: str, *arguments: str, output: IO[Any]) -> subprocess.Popen[bytes]:

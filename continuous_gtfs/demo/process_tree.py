@@ -10,9 +10,13 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 from collections.abc import Iterable
 
 import psutil
+
+POLL_S = 0.02
+KILL_TIMEOUT_S = 5.0
 
 
 def members(leader_pid: int) -> list[psutil.Process]:
@@ -37,13 +41,28 @@ def send(processes: Iterable[psutil.Process], sign: signal.Signals) -> None:
 def end_trees(leaders: dict[int, signal.Signals], *, grace_s: float) -> None:
     """Ask every leader to end with its own signal, and end by force whatever is left after ``grace_s``.
 
-    Members are taken before the leaders are asked: a child in another session is known only by its parent.
+    Members are taken before the leaders are asked: a child in another session is known only by its parent. A leader
+    that is this process's child is left for its owner to wait for.
     """
     processes = {process.pid: process for pid in leaders for process in members(pid)}
     for pid, sign in leaders.items():
         send([processes[pid]] if pid in processes else [], sign)
-    psutil.wait_procs(list(processes.values()), timeout=grace_s)
-    left = {process.pid: process for pid in leaders for process in members(pid)}
-    left |= {pid: process for pid, process in processes.items() if process.is_running()}
-    send(left.values(), signal.SIGKILL)
-    psutil.wait_procs(list(left.values()), timeout=5)
+    wait_for(processes.values(), timeout_s=grace_s)
+    left = {process.pid: process for pid in leaders for process in members(pid)} | processes
+    send([process for process in left.values() if is_alive(process)], signal.SIGKILL)
+    wait_for(left.values(), timeout_s=KILL_TIMEOUT_S)
+
+
+def wait_for(processes: Iterable[psutil.Process], *, timeout_s: float) -> None:
+    """Wait until none of them is alive, or until the time is over."""
+    deadline = time.monotonic() + timeout_s
+    while any(is_alive(process) for process in processes) and time.monotonic() < deadline:
+        time.sleep(POLL_S)
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Whether it still does anything: one that only waits for its parent to take its exit code does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

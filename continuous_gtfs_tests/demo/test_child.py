@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from continuous_gtfs.demo.child import Child, ProcessFailedError, has_answer, last_line
+from continuous_gtfs.demo.ports import Ports
+
+
+def python_child(tmp_path: Path, script: str) -> Child:
+    return Child(
+        name="worker",
+        command=[sys.executable, "-c", script],
+        environment=dict(os.environ),
+        log=tmp_path / "worker.log",
+        is_ready=lambda: True,
+    )
+
+
+def test_a_child_that_ended_is_named_with_how_and_with_its_last_line(tmp_path: Path) -> None:
+    child = python_child(tmp_path, "print('fine'); print('\\x1b[31mno such table\\x1b[0m\\n'); raise SystemExit(3)")
+    child.launch()
+    assert child.process is not None
+    child.process.wait(10)
+    with pytest.raises(ProcessFailedError, match=r"^worker ended by itself \(exit code 3\): no such table \(see "):
+        child.check()
+
+
+def test_a_child_that_was_killed_from_outside_is_named_with_the_signal(tmp_path: Path) -> None:
+    child = python_child(tmp_path, "import signal; signal.pause()")
+    child.launch()
+    child.check()
+    assert child.process is not None
+    child.process.kill()
+    child.process.wait(10)
+    with pytest.raises(ProcessFailedError, match=r"SIGKILL\): it wrote nothing"):
+        child.check()
+
+
+def test_a_log_that_is_not_there_is_not_an_error(tmp_path: Path) -> None:
+    assert last_line(tmp_path / "none.log") == "it wrote nothing"
+
+
+def test_nobody_answers_on_a_free_port() -> None:
+    assert not has_answer(f"http://127.0.0.1:{Ports.free().webserver}/")
