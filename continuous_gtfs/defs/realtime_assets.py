@@ -88,16 +88,15 @@ def realtime_assets(
                 publisher = artifacts.publisher()
                 objects, label = _encode(transformed, feed)
                 live = publisher.current(name)
-            # A feed that did not change is left alone: publishing it again would hide that it has gone stale.
-            if live is not None and live.label == label:
-                context.log.info("%s: %s is live already", name, label)
-                continue
-            guards = _guards(agency, transformed, feed, live)
-            yield from (_check_result(environment, feed, guard) for guard in guards)
-            failed = [guard.message for guard in guards if not guard.passed]
-            if failed:
-                refused.append(f"{environment}/{feed}: {'; '.join(failed)}")
-                continue
+            is_live = live is not None and live.label == label
+            if not is_live:
+                guards = _guards(agency, transformed, feed, live)
+                yield from (_check_result(environment, feed, guard) for guard in guards)
+                failed = [guard.message for guard in guards if not guard.passed]
+                if failed:
+                    refused.append(f"{environment}/{feed}: {'; '.join(failed)}")
+                    continue
+            # What is live already is published again all the same: a run that died half-way left something to finish.
             with failures_explained():
                 publication = publisher.publish(
                     name,
@@ -108,6 +107,10 @@ def realtime_assets(
                     now=datetime.now(UTC),
                     keep_versions=agency.keep_realtime_versions,
                 )
+            # A feed that did not change is not materialized again: that would hide that it has gone stale.
+            if is_live and _is_materialized(context, environment, feed, label):
+                context.log.info("%s: %s is live already", name, label)
+                continue
             yield _materialization(environment, feed, transformed, publication, objects)
         if refused:
             raise Failure(
@@ -254,6 +257,12 @@ def _facts(
         "step_hashes": {step.name: step.source_hash() for step in steps},
         "run_id": run_id,
     }
+
+
+def _is_materialized(context: AssetExecutionContext, environment: str, feed: str, label: str) -> bool:
+    event = context.instance.get_latest_materialization_event(names.published_realtime_key(environment, feed))
+    materialization = event.asset_materialization if event else None
+    return materialization is not None and materialization.metadata["live_label"].value == label
 
 
 def _materialization(

@@ -97,6 +97,27 @@ def test_a_feed_that_did_not_change_is_neither_published_nor_materialized_again(
     ]
 
 
+def test_a_rerun_finishes_what_a_run_that_died_half_way_left_undone(bench: Bench) -> None:
+    bench.archive("production", VP, vehicles(now()))
+    assert bench.run(location(bench), JOB).success
+    stable = bench.published / "realtime/production/vehicle_positions.json"
+    complete = stable.read_bytes()
+    stable.unlink()
+    assert bench.run(location(bench), JOB).success
+    assert stable.read_bytes() == complete
+
+
+def test_a_version_that_went_live_in_a_run_that_died_before_it_reported_is_materialized_by_the_next(
+    bench: Bench,
+) -> None:
+    bench.archive("production", VP, vehicles(now()))
+    assert bench.run(location(bench), JOB).success
+    key = names.published_realtime_key("production", VP)
+    bench.instance.wipe_assets([key])
+    again = bench.run(location(bench), JOB)
+    assert [event.asset_key for event in again.get_asset_materialization_events()] == [key]
+
+
 def test_an_old_header_is_refused_and_the_last_good_feed_stays(bench: Bench) -> None:
     good = bench.archive("production", VP, vehicles(now()))
     assert bench.run(location(bench), JOB).success

@@ -47,7 +47,7 @@ def test_a_fault_of_a_realtime_feed_keeps_the_last_good_one_and_shows_on_the_ass
     targets = list(zip(kinds, REALTIME_FEEDS, strict=False))
     counted = {kind: deployment.outcomes(*target) for kind, target in targets}
     for kind, (environment, feed) in targets:
-        deployment.set_fault(environment, feed, kind)
+        deployment.set_fault(environment, feed, kind, **({"retry_after": 1} if kind == "http_429" else {}))
     for kind, (environment, feed) in targets:
         outcome = f"could_not_tell:{VENDOR_FAULTS[kind]}"
         before = counted[kind].get(outcome, 0)
@@ -107,7 +107,10 @@ def test_a_readable_feed_that_must_not_go_out_fails_its_run_and_stays_in(
     stuck = deployment.manifest(name)
     assert stuck is not None
     assert len(deployment.realtime_feed(environment, feed).entity) >= 4
-    assert any(run.status is DagsterRunStatus.FAILURE for run in deployment.runs("realtime", environment))
+    wait_for(
+        lambda: any(run.status is DagsterRunStatus.FAILURE for run in deployment.runs("realtime", environment)),
+        what="the failed run",
+    )
     sibling = publication(environment, "trip_updates")
     deployment.wait_for_newer(sibling, deployment.manifest(sibling))
     deployment.clear_faults()
