@@ -103,5 +103,5 @@ def seconds_to_next_request(*, poll_every_s: float, failures_in_row: int, retry_
 
     A Retry-After longer than that is honoured, up to ten minutes: a vendor's mistyped day would be an outage of ours.
     """
-    backed_off = poll_every_s * 2 ** min(max(failures_in_row - 1, 0), 3)
+    backed_off = poll_every_s * (1, 2, 4, 8)[min(max(failures_in_row - 1, 0), 3)]
     return max(backed_off, min(retry_after_s or 0.0, 600.0))

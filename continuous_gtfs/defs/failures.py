@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from dagster import Failure, MetadataValue, RetryRequested
+from dagster import Failure, RetryRequested, TableMetadataValue
 
 from continuous_gtfs.defs.step_results import step_table
 from continuous_gtfs.errors import ContinuousGtfsError, StepFailedError
@@ -22,7 +22,7 @@ def failures_explained() -> Iterator[None]:
     try:
         yield
     except ContinuousGtfsError as error:
-        metadata: dict[str, MetadataValue[object]] = {"error": MetadataValue.text(type(error).__name__)}
+        metadata: dict[str, str | TableMetadataValue] = {"error": type(error).__name__}
         if isinstance(error, StepFailedError) and isinstance(error.result, StepResult):
             metadata["steps"] = step_table([error.result])
         failure = Failure(description=str(error), metadata=metadata, allow_retries=False)

@@ -89,13 +89,13 @@ class Vendor:
     Attributes:
         fetch: Asks for one feed with the validators of the last answer.
         identify: Names the version that a body is; raises PermanentError where it is no such feed.
-        save: Puts a version into the archive, before anything refers to it.
+        save: Puts a version into the archive, before anything refers to it, and gives it as it is recorded there.
         history: The pipeline's earlier runs; slow enough to be called in a thread.
     """
 
     fetch: Fetch
     identify: Callable[[FeedSource, Body, datetime], FeedVersion]
-    save: Callable[[FeedVersion, bytes], None]
+    save: Callable[[FeedVersion, bytes], FeedVersion]
     history: Callable[[], History]
 
 
@@ -218,9 +218,8 @@ class _Tick:
             version = self.vendor.identify(self.sources[feed], outcome, datetime.now(UTC))
             is_new = memory.version is None or memory.version.version_id != version.version_id
             if is_new:
-                self.vendor.save(version, outcome.body)
-                memory.version = version
-                self.result.new_versions.append(version)
+                memory.version = self.vendor.save(version, outcome.body)
+                self.result.new_versions.append(memory.version)
                 if self.window_opened_at is None:
                     self.window_opened_at = time.monotonic()
             # The validators of a body that was not understood are never kept: a 304 would then hide it.

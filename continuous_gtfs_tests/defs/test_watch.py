@@ -51,10 +51,11 @@ class ScriptedVendor:
         answer = script.pop(0) if len(script) > 1 else script[0]
         return answer if isinstance(answer, Body | NotModified | CouldNotTell) else answer()
 
-    def save(self, version: FeedVersion, body: bytes) -> None:
+    def save(self, version: FeedVersion, body: bytes) -> FeedVersion:
         if body == b"disk full":
             raise StoreError("no space")
         self.saved.append(version.version_id)
+        return version
 
     def as_vendor(self) -> Vendor:
         return Vendor(fetch=self.fetch, identify=identify, save=self.save, history=self.history)
