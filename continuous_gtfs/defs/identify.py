@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from datetime import datetime
 
+from continuous_gtfs.errors import FeedStructureError
 from continuous_gtfs.gtfs.digest import content_digest
 from continuous_gtfs.pims.catalog import FeedKind, FeedSource
 from continuous_gtfs.pims.outcomes import Body
@@ -21,7 +22,10 @@ def identify(source: FeedSource, answer: Body, fetched_at: datetime) -> FeedVers
     """
     body_digest = hashlib.sha256(answer.body).hexdigest()
     if source.kind is FeedKind.SCHEDULE:
-        digest = content_digest(answer.body)
+        try:
+            digest = content_digest(answer.body)
+        except FeedStructureError as error:
+            raise FeedStructureError(f"{source.feed_id}: {error}") from error
         version_id, timestamp = digest[:16], None
     else:
         digest = body_digest

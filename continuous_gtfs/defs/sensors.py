@@ -29,7 +29,7 @@ from continuous_gtfs.defs.cursor import Cursor
 from continuous_gtfs.defs.decisions import RunFacts, RunState
 from continuous_gtfs.defs.identify import identify
 from continuous_gtfs.defs.resources import Artifacts, VendorAccess
-from continuous_gtfs.defs.watch import FeedHealth, History, Vendor, WatchResult, watch
+from continuous_gtfs.defs.watch import USUAL_TIMING, FeedHealth, History, Vendor, WatchResult, WatchTiming, watch
 from continuous_gtfs.pims.catalog import FeedSource
 from continuous_gtfs.pims.outcomes import FetchOutcome
 from continuous_gtfs.versions import FeedVersion
@@ -54,6 +54,7 @@ def pims_sensor(
     sources: Sequence[FeedSource],
     code_version: str,
     partitions_def: DynamicPartitionsDefinition | None = None,
+    timing: WatchTiming = USUAL_TIMING,
 ) -> SensorDefinition:
     """The sensor that polls the feeds of one pipeline and asks for its runs.
 
@@ -63,6 +64,7 @@ def pims_sensor(
         sources: The feeds to poll.
         code_version: Hash over the pipeline's steps; another one than the last success ran makes it dirty.
         partitions_def: Where runs are partitioned by the version of the only feed.
+        timing: How long a tick lasts and what it waits for.
     """
     name = names.pipeline_name(pipeline, environment)
 
@@ -92,7 +94,9 @@ def pims_sensor(
                     save=archive.save,
                     history=lambda: read_history(context.instance, name),
                 )
-                return await watch(sources, cursor, vendor, code_version=code_version, process=process_identity())
+                return await watch(
+                    sources, cursor, vendor, code_version=code_version, process=process_identity(), timing=timing
+                )
 
         result = asyncio.run(tick())
         for health in result.health:

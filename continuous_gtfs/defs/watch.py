@@ -48,6 +48,9 @@ class WatchTiming:
     failing_after: int = 2
 
 
+USUAL_TIMING = WatchTiming()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
     """The pipeline's earlier runs: the newest of all and the newest that succeeded."""
@@ -106,7 +109,7 @@ async def watch(
     *,
     code_version: str,
     process: str,
-    timing: WatchTiming = WatchTiming(),
+    timing: WatchTiming = USUAL_TIMING,
 ) -> WatchResult:
     """Runs one tick; ``cursor`` is brought up to date in place.
 

@@ -14,6 +14,8 @@ from pathlib import Path
 from continuous_gtfs.demo.process_tree import end_trees
 from continuous_gtfs.errors import TransientError
 
+CAUSED = "\nThe above exception was the direct cause of the following exception:\n"
+TRACEBACK = "Traceback (most recent call last):"
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -56,8 +58,9 @@ class Child:
     def check(self) -> None:
         """Raise ProcessFailedError if it was started and has ended."""
         if self.process is not None and self.process.poll() is not None:
-            how = _how(self.process.returncode)
-            raise ProcessFailedError(f"{self.name} ended by itself ({how}): {last_line(self.log)} (see {self.log})")
+            returncode = self.process.returncode
+            said = cause_of_death(self.log) if returncode > 0 else last_line(self.log)
+            raise ProcessFailedError(f"{self.name} ended by itself ({_how(returncode)}): {said} (see {self.log})")
 
     def kill(self) -> None:
         """End it and all it started, at once."""
@@ -67,11 +70,30 @@ class Child:
 
 
 def last_line(log: Path) -> str:
-    """The last line a process wrote, without its colours: what it died of, as a rule."""
+    """The last line a process wrote, without its colours."""
+    return _last_line_of(_read(log))
+
+
+def cause_of_death(log: Path) -> str:
+    """What the exception says that a Python process died of: of a chain, the first, from which the others came."""
+    text = _read(log)
+    while CAUSED in text:
+        cause, _, effect = text.rpartition(CAUSED)
+        if effect.count(TRACEBACK) != 1:
+            break
+        text = cause
+    return _last_line_of(text)
+
+
+def _read(log: Path) -> str:
     try:
-        lines = [line.strip() for line in COLOURS.sub("", log.read_text(errors="replace")).splitlines() if line.strip()]
+        return COLOURS.sub("", log.read_text(errors="replace"))
     except OSError:
-        lines = []
+        return ""
+
+
+def _last_line_of(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else "it wrote nothing"
 
 

@@ -114,7 +114,9 @@ def _why_not_a_zip(data: bytes, error: Exception) -> str:
         return "the feed is empty (0 bytes), not a zip"
     if data.startswith(b"PK\x03\x04"):
         return f"the zip cannot be opened, it looks cut short or damaged ({len(data):,} bytes): {error}"
-    return f"not a zip: {len(data):,} bytes that begin with {data[:16]!r}"
+    # The bytes are not quoted: an error page may repeat the request, and with it a token.
+    found = "HTML or XML" if data.lstrip().startswith(b"<") else "something else"
+    return f"not a zip but {found} ({len(data):,} bytes)"
 
 
 def _check_name(entry: zipfile.ZipInfo) -> None:

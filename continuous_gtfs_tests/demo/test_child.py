@@ -40,6 +40,24 @@ def test_a_child_that_was_killed_from_outside_is_named_with_the_signal(tmp_path:
         child.check()
 
 
+def test_of_a_chain_of_exceptions_the_first_is_told_since_the_others_came_from_it(tmp_path: Path) -> None:
+    script = (
+        "try:\n"
+        "    try:\n        raise KeyError('old')\n    except KeyError as e:\n        raise ValueError('handled') from e\n"
+        "except ValueError:\n    import traceback; traceback.print_exc()\n"
+        "try:\n"
+        "    try:\n        raise RuntimeError('the agency is broken')\n    except RuntimeError as e:\n"
+        "        raise OSError('cannot load') from e\n"
+        "except OSError as e:\n    raise SystemError('in\\nhere') from e\n"
+    )
+    child = python_child(tmp_path, script)
+    child.launch()
+    assert child.process is not None
+    child.process.wait(10)
+    with pytest.raises(ProcessFailedError, match=r"exit code 1\): RuntimeError: the agency is broken \(see"):
+        child.check()
+
+
 def test_a_log_that_is_not_there_is_not_an_error(tmp_path: Path) -> None:
     assert last_line(tmp_path / "none.log") == "it wrote nothing"
 

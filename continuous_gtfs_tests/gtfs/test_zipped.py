@@ -32,7 +32,7 @@ def test_members_are_named_in_the_order_of_the_zip_and_read_whole() -> None:
     ("data", "said"),
     [
         (b"", r"empty \(0 bytes\)"),
-        (b"<html>503</html>", r"not a zip: 16 bytes that begin with b'<html>"),
+        (b"<html>503</html>", r"not a zip but HTML or XML \(16 bytes\)"),
         (feed_zip({"stops.txt": STOPS})[:-30], "cut short or damaged"),
         (feed_zip({"trips.txt": "trip_id\n"}), "no stops.txt; it has trips.txt"),
         (feed_zip({}), "no stops.txt; it has no files at all"),

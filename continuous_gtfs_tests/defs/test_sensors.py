@@ -1,0 +1,212 @@
+"""What a tick reports to Dagster, with the stand-in vendor over HTTP, and the words for what goes wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from dagster import (
+    AssetCheckEvaluation,
+    AssetMaterialization,
+    DagsterInstance,
+    DagsterRunStatus,
+    Failure,
+    SensorDefinition,
+    SensorResult,
+    build_sensor_context,
+    job,
+)
+
+from continuous_gtfs.agencies.agency import DEFAULT_AGENCY, load_agency
+from continuous_gtfs.defs import names
+from continuous_gtfs.defs.resources import VendorAccess
+from continuous_gtfs.defs.sensors import pims_sensor
+from continuous_gtfs.defs.watch import WatchTiming
+from continuous_gtfs.pims.catalog import FeedKind, FeedSource
+from continuous_gtfs_tests.defs.conftest import Bench
+from continuous_gtfs_tests.simulator.running import TOKENS, RunningSimulator, serve_in_thread
+
+VP, TU = "vehicle_positions", "trip_updates"
+SETTINGS = ("PIMS_PRODUCTION_URL", "PIMS_PRODUCTION_TOKEN")
+
+
+@job
+def no_work() -> None:
+    """Stands for a pipeline's job in a run's record."""
+
+
+@pytest.fixture(scope="module")
+def vendor() -> Iterator[RunningSimulator]:
+    with serve_in_thread(realtime_every_s=None) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _settings(vendor: RunningSimulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIMS_PRODUCTION_URL", f"{vendor.url}/production")
+    monkeypatch.setenv("PIMS_PRODUCTION_TOKEN", TOKENS["production"])
+    vendor.control("DELETE", "faults")
+
+
+def sources(kind: FeedKind, **changes: Any) -> tuple[FeedSource, ...]:
+    declared = load_agency(DEFAULT_AGENCY).sources("production", kind)
+    return tuple(replace(source, **({"poll_every_s": 0.1, "timeout_s": 1.0} | changes)) for source in declared)
+
+
+def sensor_of(kind: FeedKind, **changes: Any) -> SensorDefinition:
+    return pims_sensor(
+        pipeline=kind.value,
+        environment="production",
+        sources=sources(kind, **changes),
+        code_version="code",
+        partitions_def=names.schedule_versions("production") if kind is FeedKind.SCHEDULE else None,
+        timing=WatchTiming(tick_s=1.6, window_s=0.3, sibling_poll_s=0.05, run_poll_s=0.05),
+    )
+
+
+def tick(bench: Bench, sensor: SensorDefinition, cursor: str | None = None) -> SensorResult:
+    with build_sensor_context(
+        instance=bench.instance,
+        cursor=cursor,
+        resources={"artifacts": bench.artifacts, "vendor_access": VendorAccess()},
+    ) as context:
+        result = sensor(context)
+    assert isinstance(result, SensorResult)
+    return result
+
+
+def rested(cursor: str) -> str:
+    """The cursor with no feed that the vendor is to be left alone with."""
+    fields = json.loads(cursor)
+    for memory in fields["feeds"].values():
+        memory["not_before"] = 0
+    return json.dumps(fields)
+
+
+def test_a_schedule_version_is_archived_reported_and_asked_for_as_a_partition(bench: Bench) -> None:
+    data = tick(bench, sensor_of(FeedKind.SCHEDULE))
+    (request,) = data.run_requests
+    (version,) = bench.artifacts.archive().versions("production", "schedule")
+    assert request.partition_key == version.version_id
+    assert request.tags[names.TRIGGER_TAG] == "new_version"
+    assert request.tags[names.version_tag("schedule")] == version.version_id
+    (added,) = data.dynamic_partitions_requests
+    assert list(added.partition_keys) == [version.version_id]
+    (event,) = [e for e in data.asset_events if isinstance(e, AssetMaterialization)]
+    assert event.partition == version.version_id
+    assert event.tags is not None
+    assert event.tags["dagster/data_version"] == version.version_id
+
+
+def test_a_realtime_pair_is_one_run_request_that_carries_both_versions(bench: Bench) -> None:
+    data = tick(bench, sensor_of(FeedKind.REALTIME))
+    (request,) = data.run_requests
+    assert request.partition_key is None
+    assert request.tags[names.CHANGED_TAG] == "trip_updates,vehicle_positions"
+    archive = bench.artifacts.archive()
+    for feed in (VP, TU):
+        latest = archive.latest("production", feed)
+        assert latest is not None
+        assert request.tags[names.version_tag(feed)] == latest.version_id
+
+
+def test_a_version_that_is_known_is_not_asked_for_again(bench: Bench) -> None:
+    sensor = sensor_of(FeedKind.SCHEDULE)
+    first = tick(bench, sensor)
+    run_as_asked(bench.instance, first.run_requests[0])
+    second = tick(bench, sensor, rested(first.cursor))
+    assert second.run_requests == []
+    assert "no newer version" in second.skip_reason.skip_message
+
+
+def run_as_asked(instance: DagsterInstance, request: Any) -> None:
+    """Records the run that a request led to, as finished."""
+    instance.create_run_for_job(job_def=no_work, tags=dict(request.tags), status=DagsterRunStatus.SUCCESS)
+
+
+def test_a_request_that_never_became_a_run_is_made_again(bench: Bench) -> None:
+    sensor = sensor_of(FeedKind.SCHEDULE)
+    first = tick(bench, sensor)
+    again = tick(bench, sensor, rested(first.cursor))
+    (request,) = again.run_requests
+    assert request.tags[names.TRIGGER_TAG] == "never_run"
+    assert request.run_key != first.run_requests[0].run_key
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "words"),
+    [
+        ("PIMS_PRODUCTION_TOKEN", None, "PIMS_PRODUCTION_TOKEN"),
+        ("PIMS_PRODUCTION_URL", None, "PIMS_PRODUCTION_URL"),
+        ("PIMS_PRODUCTION_TOKEN", "not-the-token", "unauthorized"),
+    ],
+)
+def test_what_only_a_person_can_mend_shows_on_the_asset_and_then_fails_the_tick(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, setting: str, value: str | None, words: str
+) -> None:
+    if value is None:
+        monkeypatch.delenv(setting)
+    else:
+        monkeypatch.setenv(setting, value)
+    sensor = sensor_of(FeedKind.SCHEDULE)
+    first = tick(bench, sensor)
+    (evaluation,) = [e for e in first.asset_events if isinstance(e, AssetCheckEvaluation)]
+    assert not evaluation.passed
+    assert words in str(evaluation.description)
+    with pytest.raises(Failure, match=f"production/schedule: .*{words}"):
+        tick(bench, sensor, rested(first.cursor))
+
+
+@pytest.mark.parametrize(
+    ("fault", "feed", "words"),
+    [
+        ("garbage", "schedule", "production/schedule"),
+        ("zip_without_stops", "schedule", "stops.txt"),
+        ("garbage", VP, "production/vehicle_positions"),
+        ("html_200", VP, "production/vehicle_positions"),
+    ],
+)
+def test_a_body_that_is_no_such_feed_is_named_and_is_no_version(
+    bench: Bench, vendor: RunningSimulator, fault: str, feed: str, words: str
+) -> None:
+    kind = FeedKind.SCHEDULE if feed == "schedule" else FeedKind.REALTIME
+    vendor.set_fault("production", feed, fault, count=None)
+    data = tick(bench, sensor_of(kind))
+    assert bench.artifacts.archive().versions("production", feed) == []
+    told = json.loads(data.cursor)["feeds"][feed]["failure"]
+    assert words in told
+
+
+def test_a_feed_over_the_size_limit_is_refused_with_the_limit(bench: Bench) -> None:
+    data = tick(bench, sensor_of(FeedKind.SCHEDULE, max_bytes=1000))
+    told = json.loads(data.cursor)["feeds"]["schedule"]["failure"]
+    assert told.startswith("too_large")
+    assert "1000" in told.replace(",", "").replace("_", "")
+
+
+def test_a_vendor_that_cannot_be_reached_is_counted_and_said(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIMS_PRODUCTION_URL", "http://127.0.0.1:9/production")
+    data = tick(bench, sensor_of(FeedKind.SCHEDULE))
+    memory = json.loads(data.cursor)["feeds"]["schedule"]
+    assert memory["outcomes"]["could_not_tell:unreachable"] >= 2
+    assert "127.0.0.1:9" in memory["failure"]
+    assert "could not tell" in data.skip_reason.skip_message
+
+
+def test_a_tokens_value_is_in_nothing_that_a_tick_leaves_behind(
+    bench: Bench, vendor: RunningSimulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    left = []
+    for fault in (None, "http_500", "html_200", "redirect"):
+        if fault:
+            vendor.set_fault("production", VP, fault, count=None)
+        data = tick(bench, sensor_of(FeedKind.REALTIME))
+        left += [repr(data), data.cursor, str(data.skip_reason)]
+    stored = [p.read_bytes().decode(errors="replace") for p in bench.published.parent.rglob("*") if p.is_file()]
+    assert stored, "nothing was archived, so nothing was looked at"
+    for text in (*left, *stored, caplog.text, repr(VendorAccess())):
+        assert TOKENS["production"] not in text
