@@ -9,6 +9,25 @@ import pytest
 from continuous_gtfs.demo.child import Child, ProcessFailedError, has_answer, last_line
 from continuous_gtfs.demo.ports import Ports
 
+# Logs one chain of exceptions that it got over, then dies of another.
+CHAINED = """
+import traceback
+try:
+    try:
+        raise KeyError("old")
+    except KeyError as error:
+        raise ValueError("handled") from error
+except ValueError:
+    traceback.print_exc()
+try:
+    try:
+        raise RuntimeError("the agency is broken")
+    except RuntimeError as error:
+        raise OSError("cannot load") from error
+except OSError as error:
+    raise SystemError("in\\nhere") from error
+"""
+
 
 def python_child(tmp_path: Path, script: str) -> Child:
     return Child(
@@ -41,16 +60,7 @@ def test_a_child_that_was_killed_from_outside_is_named_with_the_signal(tmp_path:
 
 
 def test_of_a_chain_of_exceptions_the_first_is_told_since_the_others_came_from_it(tmp_path: Path) -> None:
-    script = (
-        "try:\n"
-        "    try:\n        raise KeyError('old')\n    except KeyError as e:\n        raise ValueError('handled') from e\n"
-        "except ValueError:\n    import traceback; traceback.print_exc()\n"
-        "try:\n"
-        "    try:\n        raise RuntimeError('the agency is broken')\n    except RuntimeError as e:\n"
-        "        raise OSError('cannot load') from e\n"
-        "except OSError as e:\n    raise SystemError('in\\nhere') from e\n"
-    )
-    child = python_child(tmp_path, script)
+    child = python_child(tmp_path, CHAINED)
     child.launch()
     assert child.process is not None
     child.process.wait(10)

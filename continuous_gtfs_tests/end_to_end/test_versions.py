@@ -5,11 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import itertools
-import os
-import subprocess
-import sys
 import zipfile
-from pathlib import Path
 
 import pytest
 from dagster import DagsterRunStatus
@@ -94,33 +90,3 @@ def test_runs_of_one_pipeline_never_overlap(deployment: Deployment) -> None:
     )
     assert len(spans) >= 3
     assert all(earlier[1] <= later[0] for earlier, later in itertools.pairwise(spans))
-
-
-def test_an_archived_schedule_version_is_rerun_from_the_command_line_and_gives_the_same_bytes(
-    deployment: Deployment,
-) -> None:
-    name = names.schedule_publication("qa")
-    before = deployment.wait_for_newer(name, None, timeout_s=90)
-    version_id = before.facts["inputs"]["schedule"]["version_id"]
-    deployment.new_schedule("qa")
-    live = deployment.wait_for_newer(name, before)
-    finished = subprocess.run(
-        [
-            *(str(Path(sys.executable).parent / "dagster"), "asset", "materialize"),
-            *("-m", "continuous_gtfs.definitions.schedule"),
-            *("--select", 'key:"schedule/qa/transformed_feed" or key:"schedule/qa/published_feed"'),
-            *("--partition", version_id),
-        ],
-        env={**os.environ},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert finished.returncode == 0, finished.stderr[-3000:]
-    rerun = deployment.materializations(names.transformed_feed_key("qa"))[-1]
-    assert rerun.partition == version_id
-    assert rerun.metadata["feed_digest"].value == before.objects[0].sha256
-    still = deployment.manifest(name)
-    assert still is not None
-    assert still.order >= live.order, "an older version never replaces a newer one"
