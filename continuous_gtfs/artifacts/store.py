@@ -1,6 +1,6 @@
 """What a place for objects must do: the ``Store`` protocol, its key rules and its errors.
 
-Here: what every backend promises, and ``open_store``. Not here: how a backend keeps the promise
+Here: what every backend promises. Not here: which backend a URL means (``opening``), how a backend keeps the promise
 (``local``), and what is kept in it (``archive``, ``publication``).
 
 Two promises carry everything above: an object is replaced whole (a reader sees the old bytes or the new
@@ -10,12 +10,9 @@ same state one is told that it lost.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
-from urllib.parse import unquote, urlsplit
 
 from continuous_gtfs.errors import ConfigurationError, StoreError
 
@@ -24,8 +21,6 @@ MAX_KEY_BYTES = 1024
 
 MAX_KEY_PART_BYTES = 240
 """A file name's limit of 255 bytes, less what a backend adds around it."""
-
-_SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*):/")
 
 
 class ObjectNotFoundError(StoreError):
@@ -157,26 +152,3 @@ def _offence(key: str) -> str | None:
     if any(len(part.encode()) > MAX_KEY_PART_BYTES for part in parts):
         return f"has a part longer than {MAX_KEY_PART_BYTES} bytes"
     return None
-
-
-def open_store(url_or_path: str) -> Store:
-    """The store at ``file:///absolute/folder`` or at a plain path. Touches nothing yet.
-
-    Raises:
-        ConfigurationError: Nothing given, a scheme that no backend serves, or a file URL with a host.
-    """
-    from continuous_gtfs.artifacts.local import LocalStore
-
-    if not url_or_path.strip():
-        raise ConfigurationError("the store's URL is empty; give a folder or file:///absolute/folder")
-    scheme = _SCHEME.match(url_or_path)
-    if scheme is None:
-        return LocalStore(Path(url_or_path))
-    if scheme[1].lower() != "file":
-        raise ConfigurationError(f"no store serves {scheme[1]!r} URLs; give a folder or file:///absolute/folder")
-    url = urlsplit(url_or_path)
-    if url.netloc not in ("", "localhost") or url.query or url.fragment:
-        raise ConfigurationError(
-            f"store URL {url_or_path!r} is not a local folder; a file URL has three slashes: file:///absolute/folder"
-        )
-    return LocalStore(Path(unquote(url.path)))

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from dagster import Definitions, EnvVar, define_asset_job, definitions, in_process_executor
+from dagster import Definitions, define_asset_job, definitions, in_process_executor
 
 from continuous_gtfs.agencies.agency import Agency, load_agency, load_steps
-from continuous_gtfs.definitions.settings import agency_name
+from continuous_gtfs.definitions.settings import agency_name, artifacts_from_environment
 from continuous_gtfs.defs import names
 from continuous_gtfs.defs.external_assets import vendor_answers_checks, vendor_feed_spec
 from continuous_gtfs.defs.realtime_assets import realtime_assets
@@ -73,8 +73,6 @@ def defs() -> Definitions:
     return build_definitions(
         agency=load_agency(name),
         steps=load_steps(name, PIPELINE),
-        artifacts=Artifacts(
-            archive_url=EnvVar("CONTINUOUS_GTFS_ARCHIVE"), published_url=EnvVar("CONTINUOUS_GTFS_PUBLISHED")
-        ),
+        artifacts=artifacts_from_environment(),
         vendor_access=VendorAccess(),
     )

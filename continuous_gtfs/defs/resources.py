@@ -6,8 +6,8 @@ Values are read when a run or a tick needs them, never at import.
 from dagster import ConfigurableResource
 
 from continuous_gtfs.artifacts.archive import Archive
+from continuous_gtfs.artifacts.opening import open_store
 from continuous_gtfs.artifacts.publication import Publisher
-from continuous_gtfs.artifacts.store import open_store
 from continuous_gtfs.artifacts.transformed import TransformedFeeds
 from continuous_gtfs.pims.client import PimsClient
 from continuous_gtfs.pims.secrets import EnvironmentSecrets

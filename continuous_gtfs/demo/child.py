@@ -30,14 +30,14 @@ class Child:
     Attributes:
         name: As shown and as its log file is named.
         command: What to run.
-        environment: The whole of its environment.
+        environment: The whole of its environment, tokens among it: never shown.
         log: Takes standard output and error; begun anew at each start of the platform.
         is_ready: Whether what needs this process may start.
     """
 
     name: str
     command: Sequence[str]
-    environment: Mapping[str, str]
+    environment: Mapping[str, str] = field(repr=False)
     log: Path
     is_ready: Callable[[], bool]
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)

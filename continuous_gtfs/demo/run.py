@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.live import Live
 
 from continuous_gtfs.agencies.agency import load_agency
-from continuous_gtfs.artifacts.store import open_store
+from continuous_gtfs.artifacts.opening import open_store
 from continuous_gtfs.demo import commands
 from continuous_gtfs.demo.activity import Activity, could_not_tell
 from continuous_gtfs.demo.child import ProcessFailedError

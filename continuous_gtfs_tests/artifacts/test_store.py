@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from continuous_gtfs.artifacts.local import LocalStore
-from continuous_gtfs.artifacts.store import open_store, validate_key
+from continuous_gtfs.artifacts.opening import open_store
+from continuous_gtfs.artifacts.store import validate_key
 from continuous_gtfs.errors import ConfigurationError, StoreError
 
 

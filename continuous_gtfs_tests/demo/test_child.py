@@ -74,3 +74,8 @@ def test_a_log_that_is_not_there_is_not_an_error(tmp_path: Path) -> None:
 
 def test_nobody_answers_on_a_free_port() -> None:
     assert not has_answer(f"http://127.0.0.1:{Ports.free().webserver}/")
+
+
+def test_the_environment_with_its_tokens_is_not_shown(tmp_path: Path) -> None:
+    child = Child(name="worker", command=[], environment={"TOKEN": "hush"}, log=tmp_path / "log", is_ready=lambda: True)
+    assert "hush" not in repr(child)
