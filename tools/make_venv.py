@@ -61,7 +61,10 @@ def pip(python, arguments, log, count):
 
 
 def has_pip(python):
-    return os.path.exists(python) and subprocess.run([python, "-m", "pip", "--version"], capture_output=True).returncode == 0
+    return (
+        os.path.exists(python)
+        and subprocess.run([python, "-m", "pip", "--version"], capture_output=True).returncode == 0
+    )
 
 
 def version():
