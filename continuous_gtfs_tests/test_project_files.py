@@ -110,6 +110,7 @@ def test_both_workspaces_name_the_same_two_locations() -> None:
 def test_the_containers_run_the_commands_of_the_demo() -> None:
     services = compose()["services"]
     expected = {
+        commands.MIGRATE: commands.migrate(),
         commands.CODE_SCHEDULE: commands.code_server("schedule", host="0.0.0.0", port=4000),
         commands.CODE_REALTIME: commands.code_server("realtime", host="0.0.0.0", port=4000),
         commands.WEBSERVER: commands.webserver(host="0.0.0.0", port=3000, workspace=WORKSPACE),
@@ -123,12 +124,21 @@ def test_the_containers_are_the_processes_of_the_demo_but_for_the_stand_in_vendo
     assert set(compose()["services"]) == set(commands.ALL) - {commands.SIMULATOR}
 
 
-def test_every_container_has_a_health_check_restarts_and_waits_for_healthy_ones() -> None:
+def test_every_container_that_stays_has_a_health_check_and_restarts() -> None:
     for name, service in compose()["services"].items():
-        assert service["healthcheck"]["test"][0] == "CMD", name
-        assert service["restart"] == "unless-stopped", name
-        for needed in service.get("depends_on", {}).values():
-            assert needed == {"condition": "service_healthy"}, name
+        if name not in commands.TASKS:
+            assert service["healthcheck"]["test"][0] == "CMD", name
+            assert service["restart"] == "unless-stopped", name
+
+
+def test_every_container_waits_for_what_it_needs_to_be_healthy_or_done() -> None:
+    services = compose()["services"]
+    for name, service in services.items():
+        for needed, condition in service.get("depends_on", {}).items():
+            done = "service_completed_successfully" if needed in commands.TASKS else "service_healthy"
+            assert condition == {"condition": done}, name
+    for name in (commands.CODE_SCHEDULE, commands.CODE_REALTIME, commands.WEBSERVER, commands.DAEMON):
+        assert commands.MIGRATE in services[name]["depends_on"], f"{name} would race for the tables"
 
 
 def test_the_database_of_the_containers_is_that_of_the_demo() -> None:

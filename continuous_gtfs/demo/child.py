@@ -32,7 +32,8 @@ class Child:
         command: What to run.
         environment: The whole of its environment, tokens among it: never shown.
         log: Takes standard output and error; begun anew at each start of the platform.
-        is_ready: Whether what needs this process may start.
+        is_ready: Whether what needs this process may start; not asked of a task.
+        is_task: It is ready when it has ended well, and not before.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Child:
     environment: Mapping[str, str] = field(repr=False)
     log: Path
     is_ready: Callable[[], bool]
+    is_task: bool = False
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     def launch(self) -> int:
@@ -56,11 +58,15 @@ class Child:
         return self.process.pid
 
     def check(self) -> None:
-        """Raise ProcessFailedError if it was started and has ended."""
-        if self.process is not None and self.process.poll() is not None:
+        """Raise ProcessFailedError if it was started and has ended, unless it is a task that has ended well."""
+        if self.process is not None and self.process.poll() is not None and not self.is_done():
             returncode = self.process.returncode
             said = cause_of_death(self.log) if returncode > 0 else last_line(self.log)
             raise ProcessFailedError(f"{self.name} ended by itself ({_how(returncode)}): {said} (see {self.log})")
+
+    def is_done(self) -> bool:
+        """Whether it is a task that has ended well."""
+        return self.is_task and self.process is not None and self.process.poll() == 0
 
     def kill(self) -> None:
         """End it and all it started, at once."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 POSTGRES = "postgres"
+MIGRATE = "migrate"
 SIMULATOR = "simulator"
 CODE_SCHEDULE = "code-schedule"
 CODE_REALTIME = "code-realtime"
@@ -17,11 +18,18 @@ DAEMON = "daemon"
 PUBLISHED = "published"
 
 # In the order in which they are started when nothing else decides: what takes longest comes first.
-ALL = (CODE_SCHEDULE, CODE_REALTIME, POSTGRES, SIMULATOR, PUBLISHED, WEBSERVER, DAEMON)
+ALL = (POSTGRES, MIGRATE, CODE_SCHEDULE, CODE_REALTIME, SIMULATOR, PUBLISHED, WEBSERVER, DAEMON)
+# A task ends by itself when it is done; what needs it waits for that.
+TASKS = (MIGRATE,)
 SERVICES = (POSTGRES, SIMULATOR, PUBLISHED)
 
 # Each of the eight sensors' long polls holds a thread of a code server; the rest answers the user interface.
 CODE_SERVER_THREADS = 16
+
+
+def migrate() -> list[str]:
+    """Makes Dagster's tables, or brings them up to date. Without it every process would, at once, and race."""
+    return ["dagster", "instance", "migrate"]
 
 
 def code_server(location: str, *, host: str, port: int) -> list[str]:

@@ -133,14 +133,6 @@ class EmbeddedPostgres:
         if self.process is None or self.process.poll() is not None:
             raise ProcessFailedError(f"postgres ended by itself: {last_line(self.log)} (see {self.log})")
 
-    def has_table(self, name: str) -> bool:
-        """Whether the database holds a table: tells when Dagster has made its own."""
-        with contextlib.closing(psycopg2.connect(self.url(), connect_timeout=5)) as connection:
-            cursor = connection.cursor()
-            cursor.execute("select to_regclass(%s) is not null", (name,))
-            row = cursor.fetchone()
-        return bool(row and row[0])
-
     def stop(self, *, timeout_s: float = 20.0) -> None:
         """Shut down fast (sessions are ended, data is kept), or at once when that takes too long."""
         if self.process is not None and self.process.poll() is None:

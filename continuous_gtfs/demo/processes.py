@@ -40,8 +40,6 @@ from continuous_gtfs.errors import ConfigurationError, ContinuousGtfsError
 
 START_TIMEOUT_S = 120.0
 POLL_S = 0.05
-# The last table that Dagster makes in a new database; the daemon would race the webserver for it.
-LAST_TABLE = "asset_daemon_asset_evaluations"
 PORT_OF = {
     commands.WEBSERVER: "webserver",
     commands.PUBLISHED: "published",
@@ -50,8 +48,11 @@ PORT_OF = {
     commands.CODE_REALTIME: "code_realtime",
 }
 NEEDS = {
-    commands.WEBSERVER: (commands.POSTGRES,),
-    commands.DAEMON: (commands.POSTGRES, commands.CODE_SCHEDULE, commands.CODE_REALTIME, commands.SIMULATOR),
+    commands.MIGRATE: (commands.POSTGRES,),
+    commands.CODE_SCHEDULE: (commands.MIGRATE,),
+    commands.CODE_REALTIME: (commands.MIGRATE,),
+    commands.WEBSERVER: (commands.MIGRATE,),
+    commands.DAEMON: (commands.MIGRATE, commands.CODE_SCHEDULE, commands.CODE_REALTIME, commands.SIMULATOR),
 }
 # A daemon that is asked to end takes its workspace down under the ticks in progress, which then fail for no fault of
 # theirs. Ended at once it leaves them unfinished, which is what it knows how to carry on from.
@@ -211,11 +212,7 @@ class Platform:
             time.sleep(POLL_S)
 
     def _may_start(self, name: str, not_ready: set[str]) -> bool:
-        if any(need in not_ready for need in NEEDS.get(name, ())):
-            return False
-        if name == commands.DAEMON and commands.WEBSERVER in not_ready:
-            return self.postgres.has_table(LAST_TABLE)
-        return True
+        return not any(need in not_ready for need in NEEDS.get(name, ()))
 
     def _launch(self, name: str) -> None:
         self._on_event(name, "starting")
@@ -228,11 +225,21 @@ class Platform:
             environment={**os.environ, "PYTHONUNBUFFERED": "1", **self.environment},
             log=self.log(name),
             is_ready=lambda: self._answers(name),
+            is_task=name in commands.TASKS,
         )
         self._watch(child.launch(), signal.SIGTERM)
 
     def _is_ready(self, name: str) -> bool:
-        return self.postgres.is_ready() if name == commands.POSTGRES else self._children[name].is_ready()
+        if name == commands.POSTGRES:
+            return self.postgres.is_ready()
+        child = self._children[name]
+        if not child.is_task:
+            return child.is_ready()
+        if child.is_done():
+            self._forget(self.pid(name))
+            del self._children[name]
+            return True
+        return False
 
     def _answers(self, name: str) -> bool:
         if name in (commands.CODE_SCHEDULE, commands.CODE_REALTIME):
@@ -244,6 +251,8 @@ class Platform:
     def _command(self, name: str) -> list[str]:
         workspace = str(project_folder() / "deploy" / "workspace.yaml")
         match name:
+            case commands.MIGRATE:
+                command = commands.migrate()
             case commands.CODE_SCHEDULE:
                 command = commands.code_server("schedule", host=HOST, port=self.ports.code_schedule)
             case commands.CODE_REALTIME:
