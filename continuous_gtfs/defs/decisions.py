@@ -6,6 +6,9 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+# A vendor's mistyped Retry-After of a day would be an outage of ours.
+LONGEST_WAIT_S = 600.0
+
 
 class Trigger(StrEnum):
     """Why a run was asked for; carried as a tag of the run."""
@@ -101,7 +104,7 @@ def run_due_at(*, waiting: Set[str], expected: Set[str], window_opened_at: float
 def seconds_to_next_request(*, poll_every_s: float, failures_in_row: int, retry_after_s: float | None) -> float:
     """Seconds from the end of one request to the next: the cadence, doubled with each failure up to eightfold.
 
-    A Retry-After longer than that is honoured, up to ten minutes: a vendor's mistyped day would be an outage of ours.
+    A Retry-After longer than that is honoured, up to ``LONGEST_WAIT_S``.
     """
     backed_off = poll_every_s * (1, 2, 4, 8)[min(max(failures_in_row - 1, 0), 3)]
-    return max(backed_off, min(retry_after_s or 0.0, 600.0))
+    return max(backed_off, min(retry_after_s or 0.0, LONGEST_WAIT_S))

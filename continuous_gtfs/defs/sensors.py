@@ -26,7 +26,7 @@ from dagster import (
 
 from continuous_gtfs.defs import names
 from continuous_gtfs.defs.cursor import Cursor
-from continuous_gtfs.defs.decisions import RunFacts, RunState
+from continuous_gtfs.defs.decisions import RunFacts, RunState, Trigger
 from continuous_gtfs.defs.identify import identify
 from continuous_gtfs.defs.resources import Artifacts, VendorAccess
 from continuous_gtfs.defs.watch import USUAL_TIMING, FeedHealth, History, Vendor, WatchResult, WatchTiming, watch
@@ -39,6 +39,7 @@ _RUN_STATES = {
     DagsterRunStatus.FAILURE: RunState.FAILED,
     DagsterRunStatus.CANCELED: RunState.CANCELED,
 }
+_NOT_FINISHED = [status for status in DagsterRunStatus if status not in _RUN_STATES]
 
 
 @cache
@@ -122,12 +123,19 @@ def pims_sensor(
 
 
 def read_history(instance: DagsterInstance, pipeline: str) -> History:
-    """The newest run of a pipeline and the newest that succeeded, from their tags."""
-    tags = {names.PIPELINE_TAG: pipeline}
-    runs = instance.get_runs(RunsFilter(tags=tags), limit=1)
-    if runs and runs[0].status is DagsterRunStatus.SUCCESS:
-        return History(last_run=run_facts(runs[0]), last_success=run_facts(runs[0]))
-    successes = instance.get_runs(RunsFilter(tags=tags, statuses=[DagsterRunStatus.SUCCESS]), limit=1) if runs else []
+    """What the sensor must know of a pipeline's runs, from their tags.
+
+    A run that a person started holds the pipeline while it lasts, and says nothing on what the sensor has asked for:
+    it may be about an old version.
+    """
+    of_pipeline = {names.PIPELINE_TAG: pipeline}
+    if instance.get_runs_count(RunsFilter(tags=of_pipeline, statuses=_NOT_FINISHED)):
+        return History(last_run=RunFacts(state=RunState.IN_FLIGHT), last_success=None)
+    asked_for = {**of_pipeline, names.TRIGGER_TAG: [trigger.value for trigger in Trigger]}
+    runs = instance.get_runs(RunsFilter(tags=asked_for), limit=1)
+    successes = runs
+    if runs and runs[0].status is not DagsterRunStatus.SUCCESS:
+        successes = instance.get_runs(RunsFilter(tags=asked_for, statuses=[DagsterRunStatus.SUCCESS]), limit=1)
     return History(
         last_run=run_facts(runs[0]) if runs else None,
         last_success=run_facts(successes[0]) if successes else None,

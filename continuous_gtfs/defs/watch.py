@@ -12,8 +12,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from continuous_gtfs.defs.cursor import Cursor
+from continuous_gtfs.defs.cursor import Cursor, FeedMemory
 from continuous_gtfs.defs.decisions import (
+    LONGEST_WAIT_S,
     RunFacts,
     RunState,
     Trigger,
@@ -123,6 +124,15 @@ async def watch(
         await tick.cancel_requests()
 
 
+def seconds_to_wait(memory: FeedMemory, poll_every_s: float, now: float) -> float:
+    """Seconds that a feed must still be left alone, by what the last tick remembered.
+
+    Bounded by what can have been meant: after a clock that ran ahead was set back, the remembered moment is far away.
+    """
+    bound = LONGEST_WAIT_S if memory.failures_in_row else poll_every_s
+    return min(max(0.0, memory.not_before - now), bound)
+
+
 class _Tick:
     def __init__(
         self,
@@ -146,7 +156,8 @@ class _Tick:
         # The last request may begin only while it can still end inside the tick.
         self.last_request_at = started + timing.tick_s - max(s.timeout_s for s in sources)
         self.next_request_at = {
-            feed: started + max(0.0, memory.not_before - time.time()) for feed, memory in cursor.feeds.items()
+            feed: started + seconds_to_wait(cursor.feeds[feed], source.poll_every_s, time.time())
+            for feed, source in self.sources.items()
         }
         self.window_opened_at = started if cursor.waiting() else None
         self.history_known_at = float("-inf")
@@ -249,7 +260,10 @@ class _Tick:
     def hurry_siblings(self) -> None:
         """While one feed waits for its sibling, the sibling is asked often, unless it asked us to stay away."""
         waiting = self.cursor.waiting()
-        if not waiting or waiting == set(self.sources):
+        if not waiting or waiting == set(self.sources) or self.window_opened_at is None:
+            return
+        if time.monotonic() > self.window_opened_at + self.timing.window_s:
+            # The run waits for another run now, not for the sibling.
             return
         soon = time.monotonic() + self.timing.sibling_poll_s
         for feed in set(self.sources) - waiting:

@@ -14,6 +14,7 @@ from dagster import (
     DagsterInstance,
     DagsterRunStatus,
     Failure,
+    RunsFilter,
     SensorDefinition,
     SensorResult,
     build_sensor_context,
@@ -22,8 +23,9 @@ from dagster import (
 
 from continuous_gtfs.agencies.agency import DEFAULT_AGENCY, load_agency
 from continuous_gtfs.defs import names
+from continuous_gtfs.defs.decisions import RunFacts, RunState
 from continuous_gtfs.defs.resources import VendorAccess
-from continuous_gtfs.defs.sensors import pims_sensor
+from continuous_gtfs.defs.sensors import pims_sensor, read_history
 from continuous_gtfs.defs.watch import WatchTiming
 from continuous_gtfs.pims.catalog import FeedKind, FeedSource
 from continuous_gtfs_tests.defs.conftest import Bench
@@ -125,6 +127,18 @@ def test_a_version_that_is_known_is_not_asked_for_again(bench: Bench) -> None:
 def run_as_asked(instance: DagsterInstance, request: Any) -> None:
     """Records the run that a request led to, as finished."""
     instance.create_run_for_job(job_def=no_work, tags=dict(request.tags), status=DagsterRunStatus.SUCCESS)
+
+
+def test_a_run_that_a_person_started_holds_the_pipeline_and_owes_nothing_once_it_has_ended(bench: Bench) -> None:
+    sensor = sensor_of(FeedKind.SCHEDULE)
+    first = tick(bench, sensor)
+    run_as_asked(bench.instance, first.run_requests[0])
+    tags = {names.PIPELINE_TAG: "schedule/production", "dagster/partition": "an older version"}
+    bench.instance.create_run_for_job(job_def=no_work, tags=tags, status=DagsterRunStatus.STARTED)
+    assert read_history(bench.instance, "schedule/production").last_run == RunFacts(state=RunState.IN_FLIGHT)
+    (run,) = bench.instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED]))
+    bench.instance.report_run_canceled(run)
+    assert tick(bench, sensor, rested(first.cursor)).run_requests == []
 
 
 def test_a_request_that_never_became_a_run_is_made_again(bench: Bench) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from continuous_gtfs.defs.cursor import Cursor
 from continuous_gtfs.defs.decisions import RunFacts, RunState, Trigger
-from continuous_gtfs.defs.watch import History, Vendor, WatchResult, WatchTiming, watch
+from continuous_gtfs.defs.watch import History, Vendor, WatchResult, WatchTiming, seconds_to_wait, watch
 from continuous_gtfs.errors import StoreError, UnreadableMessageError
 from continuous_gtfs.pims.catalog import FeedKind, FeedSource
 from continuous_gtfs.pims.outcomes import Body, CouldNotTell, FetchOutcome, NotModified
@@ -240,6 +240,25 @@ def test_retry_after_keeps_the_vendor_alone_beyond_the_tick() -> None:
     assert asked == 1
     tick(vendor, Cursor.from_json(cursor.to_json(), (VP, TU)))
     assert [feed for feed, _ in vendor.asked].count(VP) == 1
+
+
+def test_a_clock_that_was_set_back_does_not_silence_a_feed() -> None:
+    memory = quiet_cursor().feeds[VP]
+    memory.not_before = 10_000.0
+    assert seconds_to_wait(memory, poll_every_s=5, now=10_003.0) == 0
+    assert seconds_to_wait(memory, poll_every_s=5, now=9_998.0) == 2
+    assert seconds_to_wait(memory, poll_every_s=5, now=6_400.0) == 5
+    memory.failures_in_row = 1
+    assert seconds_to_wait(memory, poll_every_s=5, now=6_400.0) == 600
+
+
+def test_the_sibling_is_not_hurried_while_what_is_waited_for_is_a_run() -> None:
+    vendor = ScriptedVendor({VP: [body("2")], TU: [NotModified()]}, history=lambda: done(RunState.IN_FLIGHT))
+    slow = tuple(replace(each, poll_every_s=10.0) for each in SOURCES)
+    timing = replace(TIMING, tick_s=2.4)
+    asyncio.run(watch(slow, quiet_cursor(), vendor.as_vendor(), code_version="code", process="p1", timing=timing))
+    asked = [feed for feed, _ in vendor.asked].count(TU)
+    assert 3 <= asked <= timing.window_s / timing.sibling_poll_s + 2, f"{asked} requests in a tick of {timing.tick_s} s"
 
 
 def test_a_start_after_a_failed_run_asks_for_it_again_once() -> None:
