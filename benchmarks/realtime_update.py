@@ -16,9 +16,9 @@ import psutil
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 from tables import median, percentile, print_table
 
+from continuous_gtfs import names
 from continuous_gtfs.artifacts.archive import Archive
 from continuous_gtfs.artifacts.opening import open_store
-from continuous_gtfs.defs import names
 from continuous_gtfs.demo import commands
 from continuous_gtfs.demo.processes import Platform
 

@@ -14,13 +14,14 @@ import pytest
 import continuous_gtfs
 
 PACKAGE = Path(continuous_gtfs.__file__).parent
-FOUNDATION = {"versions", "errors"}
+FOUNDATION = {"versions", "errors", "names"}
 PURE = {"agencies", "realtime", "gtfs", "pipeline", "pims", "artifacts"} | FOUNDATION
 
 # Layer: the other layers it may import. `continuous_gtfs` itself holds the version and may be imported by all.
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "versions": set(),
+    "names": set(),
     "pipeline": FOUNDATION,
     "gtfs": {"pipeline"} | FOUNDATION,
     "realtime": {"gtfs", "pipeline"} | FOUNDATION,

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 from dagster import Definitions, define_asset_job, definitions, in_process_executor
 
+from continuous_gtfs import names
 from continuous_gtfs.agencies.agency import Agency, load_agency, load_steps
 from continuous_gtfs.definitions.settings import agency_name, artifacts_from_environment
-from continuous_gtfs.defs import names
+from continuous_gtfs.defs import keys
 from continuous_gtfs.defs.external_assets import vendor_answers_checks, vendor_feed_spec
 from continuous_gtfs.defs.realtime_assets import realtime_assets
 from continuous_gtfs.defs.resources import Artifacts, VendorAccess
@@ -51,7 +52,7 @@ def build_definitions(
         jobs=[
             define_asset_job(
                 names.job_name(PIPELINE, environment),
-                selection=[names.published_realtime_key(environment, source.feed) for source in sources[environment]],
+                selection=[keys.published_realtime_key(environment, source.feed) for source in sources[environment]],
                 executor_def=in_process_executor,
                 description=f"Publishes the newest realtime feeds of {environment}.",
                 tags={

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 from dagster import Definitions, define_asset_job, definitions, in_process_executor
 
+from continuous_gtfs import names
 from continuous_gtfs.agencies.agency import Agency, load_agency, load_steps
 from continuous_gtfs.definitions.settings import agency_name, artifacts_from_environment
-from continuous_gtfs.defs import names
+from continuous_gtfs.defs import keys
 from continuous_gtfs.defs.external_assets import vendor_answers_checks, vendor_feed_spec
 from continuous_gtfs.defs.feeds_in_memory import FEEDS_IN_MEMORY, feeds_in_memory
 from continuous_gtfs.defs.resources import Artifacts, VendorAccess
@@ -30,12 +31,12 @@ def build_definitions(
     """The location for one agency; tests hand in their own agency, steps and resources."""
     code_version = steps_hash(steps)
     environments = [e for e in agency.environments if agency.sources(e, FeedKind.SCHEDULE)]
-    partitions = {environment: names.schedule_versions(environment) for environment in environments}
+    partitions = {environment: keys.schedule_versions(environment) for environment in environments}
     sources = {environment: agency.sources(environment, FeedKind.SCHEDULE) for environment in environments}
     jobs = {
         environment: define_asset_job(
             names.job_name(PIPELINE, environment),
-            selection=[names.transformed_feed_key(environment), names.published_schedule_key(environment)],
+            selection=[keys.transformed_feed_key(environment), keys.published_schedule_key(environment)],
             executor_def=in_process_executor,
             description=f"Transforms, validates and publishes one version of the {environment} schedule.",
             tags={

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from continuous_gtfs.errors import ConfigurationError
 from continuous_gtfs.versions import FeedVersion
 
 SCHEMA = 1
@@ -85,13 +86,20 @@ class Cursor:
 
     @classmethod
     def from_json(cls, text: str | None, feeds: Iterable[str]) -> Cursor:
-        """The cursor in ``text`` for these feeds; a feed that it does not know starts with an empty memory."""
+        """The cursor in ``text`` for these feeds; a feed that it does not know starts with an empty memory.
+
+        Raises:
+            ConfigurationError: It was written by code of another schema.
+        """
         names = tuple(feeds)
         if not text:
             return cls(feeds={feed: FeedMemory() for feed in names})
         found = json.loads(text)
         if found.get("schema") != SCHEMA:
-            raise ValueError(f"the sensor's cursor has schema {found.get('schema')!r}, this code reads {SCHEMA}")
+            raise ConfigurationError(
+                f"the sensor's cursor has schema {found.get('schema')!r}, this code reads {SCHEMA}: reset the sensor's "
+                "cursor in the user interface (it then fetches every feed once more; versions already archived stay)"
+            )
         known = found["feeds"]
         return cls(
             feeds={feed: _memory_from_dict(known[feed]) if feed in known else FeedMemory() for feed in names},

@@ -13,8 +13,9 @@ from dagster import (
 )
 
 from continuous_gtfs.agencies.agency import Freshness
-from continuous_gtfs.defs.names import VENDOR_ANSWERS_CHECK, pims_key
+from continuous_gtfs.defs.keys import pims_key
 from continuous_gtfs.defs.resources import VendorAccess
+from continuous_gtfs.names import VENDOR_ANSWERS_CHECK
 from continuous_gtfs.pims.catalog import FeedSource
 from continuous_gtfs.pims.outcomes import CouldNotTell, FetchOutcome
 

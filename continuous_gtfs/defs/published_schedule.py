@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from continuous_gtfs import names
 from continuous_gtfs.artifacts.opening import open_store
 from continuous_gtfs.artifacts.publication import Publisher
-from continuous_gtfs.defs import names
 from continuous_gtfs.defs.resources import Artifacts
 from continuous_gtfs.gtfs.schedule_index import ScheduleIndex
 

@@ -20,11 +20,11 @@ from dagster import (
     multi_asset,
 )
 
-from continuous_gtfs import __version__
+from continuous_gtfs import __version__, names
 from continuous_gtfs.agencies.agency import Agency
 from continuous_gtfs.artifacts.manifest import Manifest
 from continuous_gtfs.artifacts.publication import Publication, PublicationObject
-from continuous_gtfs.defs import names
+from continuous_gtfs.defs import keys
 from continuous_gtfs.defs.external_assets import freshness_policy
 from continuous_gtfs.defs.failures import failures_explained
 from continuous_gtfs.defs.published_schedule import PublishedSchedule, read_published_schedule
@@ -73,7 +73,7 @@ def realtime_assets(
     def publish_realtime(
         context: AssetExecutionContext, artifacts: Artifacts
     ) -> Iterator[MaterializeResult[None] | AssetCheckResult]:
-        wanted = [f for f in feeds if names.published_realtime_key(environment, f) in context.selected_asset_keys]
+        wanted = [f for f in feeds if keys.published_realtime_key(environment, f) in context.selected_asset_keys]
         with failures_explained():
             transformed = _transform(context, artifacts, environment, feeds, steps)
         for line in (line for result in transformed.results for line in result.logs):
@@ -123,14 +123,14 @@ def realtime_assets(
 
 def _spec(agency: Agency, environment: str, feed: str, feeds: Sequence[str], code_version: str) -> AssetSpec:
     return AssetSpec(
-        names.published_realtime_key(environment, feed),
+        keys.published_realtime_key(environment, feed),
         group_name=f"realtime_{environment}",
         description=f"What consumers get at {names.realtime_publication(environment, feed)}.pb and .json.",
         kinds={"protobuf"},
         # Steps may read every feed of the run, and the published schedule where there is one.
         deps=[
-            *(names.pims_key(environment, each) for each in feeds),
-            names.published_schedule_key(environment),
+            *(keys.pims_key(environment, each) for each in feeds),
+            keys.published_schedule_key(environment),
         ],
         code_version=code_version,
         freshness_policy=freshness_policy(agency.realtime_freshness),
@@ -138,7 +138,7 @@ def _spec(agency: Agency, environment: str, feed: str, feeds: Sequence[str], cod
 
 
 def _check_specs(agency: Agency, environment: str, feed: str) -> list[AssetCheckSpec]:
-    asset = names.published_realtime_key(environment, feed)
+    asset = keys.published_realtime_key(environment, feed)
     return [
         AssetCheckSpec(
             HEADER_AGE_CHECK,
@@ -226,7 +226,7 @@ def _guards(
 
 def _check_result(environment: str, feed: str, guard: GuardResult) -> AssetCheckResult:
     return AssetCheckResult(
-        asset_key=names.published_realtime_key(environment, feed),
+        asset_key=keys.published_realtime_key(environment, feed),
         check_name={"header_age": HEADER_AGE_CHECK, "has_entities": ENTITIES_CHECK}[guard.name],
         passed=guard.passed,
         description=guard.message,
@@ -260,7 +260,7 @@ def _facts(
 
 
 def _is_materialized(context: AssetExecutionContext, environment: str, feed: str, label: str) -> bool:
-    event = context.instance.get_latest_materialization_event(names.published_realtime_key(environment, feed))
+    event = context.instance.get_latest_materialization_event(keys.published_realtime_key(environment, feed))
     materialization = event.asset_materialization if event else None
     return materialization is not None and materialization.metadata["live_label"].value == label
 
@@ -276,7 +276,7 @@ def _materialization(
     manifest = publication.manifest
     now = datetime.now(UTC)
     return MaterializeResult(
-        asset_key=names.published_realtime_key(environment, feed),
+        asset_key=keys.published_realtime_key(environment, feed),
         metadata={
             "outcome": publication.outcome,
             "version_id": version.version_id,

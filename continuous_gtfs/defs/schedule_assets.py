@@ -24,11 +24,11 @@ from dagster import (
     graph_asset,
 )
 
-from continuous_gtfs import __version__
+from continuous_gtfs import __version__, names
 from continuous_gtfs.agencies.agency import Agency
 from continuous_gtfs.artifacts.publication import PublicationObject
 from continuous_gtfs.artifacts.transformed import TransformedFeed, TransformedFeeds
-from continuous_gtfs.defs import names
+from continuous_gtfs.defs import keys
 from continuous_gtfs.defs.external_assets import freshness_policy
 from continuous_gtfs.defs.failures import failures_explained
 from continuous_gtfs.defs.published_schedule import INDEX_EXTENSION
@@ -68,13 +68,13 @@ def _transformed_feed(
     read = read_version_op(environment)
 
     @graph_asset(
-        key=names.transformed_feed_key(environment),
+        key=keys.transformed_feed_key(environment),
         group_name=f"schedule_{environment}",
         description=f"{agency.title}'s {environment} schedule after its {len(steps)} steps; each step is an op.",
         kinds={"gtfs"},
         partitions_def=partitions_def,
         code_version=steps_hash(steps),
-        ins={"vendor_feed": AssetIn(names.pims_key(environment, "schedule"), dagster_type=Nothing)},
+        ins={"vendor_feed": AssetIn(keys.pims_key(environment, "schedule"), dagster_type=Nothing)},
     )
     def transformed_feed(vendor_feed):  # type: ignore[no-untyped-def]
         progress = read(vendor_feed)
@@ -89,7 +89,7 @@ def validation_check(agency: Agency, environment: str) -> AssetChecksDefinition:
     """The gate before publication: no validation error that was not accepted before."""
 
     @asset_check(
-        asset=names.transformed_feed_key(environment),
+        asset=keys.transformed_feed_key(environment),
         name=VALIDATION_CHECK,
         blocking=True,
         pool=SCHEDULE_POOL,
@@ -157,12 +157,12 @@ def published_feed_asset(
     publication = names.schedule_publication(environment)
 
     @asset(
-        key=names.published_schedule_key(environment),
+        key=keys.published_schedule_key(environment),
         group_name=f"schedule_{environment}",
         description=f"What consumers get at {publication}.zip, and the schedule index beside it.",
         kinds={"gtfs"},
         partitions_def=partitions_def,
-        deps=[names.transformed_feed_key(environment)],
+        deps=[keys.transformed_feed_key(environment)],
         freshness_policy=freshness_policy(agency.schedule_freshness),
         code_version=__version__,
     )
@@ -236,7 +236,7 @@ def _transformed(artifacts: Artifacts, environment: str, version_id: str) -> tup
     if record is None or version is None:
         raise ConfigurationError(
             f"version {version_id} of {environment}/schedule has not been transformed: "
-            f"materialize {names.transformed_feed_key(environment).to_user_string()} for this partition first"
+            f"materialize {keys.transformed_feed_key(environment).to_user_string()} for this partition first"
         )
     return record, version
 
@@ -257,6 +257,6 @@ def _partition_of_run(context: AssetCheckExecutionContext, environment: str) -> 
     if version_id is None:
         raise ConfigurationError(
             f"{VALIDATION_CHECK} judges one version: materialize "
-            f"{names.transformed_feed_key(environment).to_user_string()} for a partition, and it runs with it"
+            f"{keys.transformed_feed_key(environment).to_user_string()} for a partition, and it runs with it"
         )
     return version_id

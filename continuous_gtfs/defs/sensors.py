@@ -24,7 +24,8 @@ from dagster import (
     sensor,
 )
 
-from continuous_gtfs.defs import names
+from continuous_gtfs import names
+from continuous_gtfs.defs import keys
 from continuous_gtfs.defs.cursor import Cursor
 from continuous_gtfs.defs.decisions import RunFacts, RunState, Trigger
 from continuous_gtfs.defs.identify import identify
@@ -185,7 +186,7 @@ def _materialization(version: FeedVersion, *, is_partitioned: bool) -> AssetMate
         metadata["header_timestamp"] = version.header_timestamp
         metadata["header_age_s"] = round(version.fetched_at.timestamp() - version.header_timestamp, 3)
     return AssetMaterialization(
-        asset_key=names.pims_key(version.environment, version.feed),
+        asset_key=keys.pims_key(version.environment, version.feed),
         partition=version.version_id if is_partitioned else None,
         metadata=metadata,
         tags={"dagster/data_version": version.version_id},
@@ -194,7 +195,7 @@ def _materialization(version: FeedVersion, *, is_partitioned: bool) -> AssetMate
 
 def _check_evaluation(environment: str, health: FeedHealth) -> AssetCheckEvaluation:
     return AssetCheckEvaluation(
-        asset_key=names.pims_key(environment, health.feed),
+        asset_key=keys.pims_key(environment, health.feed),
         check_name=names.VENDOR_ANSWERS_CHECK,
         passed=not health.is_failing,
         description=health.message,

@@ -18,9 +18,15 @@ from continuous_gtfs.artifacts.publication import Publisher
 from continuous_gtfs.artifacts.store import Store
 from continuous_gtfs.demo.graphql import ACTIVITY, ask
 from continuous_gtfs.errors import TransientError
+from continuous_gtfs.names import (
+    PIPELINE_TAG,
+    pipeline_name,
+    realtime_publication,
+    schedule_publication,
+    sensor_name,
+)
 from continuous_gtfs.pims.catalog import FeedKind, FeedSource
 
-PIPELINE_TAG = "continuous_gtfs/pipeline"
 VERSION_TAG = "dagster/data_version"
 IN_PROGRESS = frozenset({"NOT_STARTED", "QUEUED", "STARTING", "STARTED", "CANCELING", "MANAGED"})
 # Events of one moment may become visible a little after those of the next: look back this far again.
@@ -64,13 +70,19 @@ class FeedActivity:
     @property
     def pipeline(self) -> str:
         """As in the run tag: ``schedule/production``."""
-        return f"{self.source.kind.value}/{self.source.environment}"
+        return pipeline_name(self.source.kind.value, self.source.environment)
+
+    @property
+    def sensor(self) -> str:
+        """The sensor that polls the feed."""
+        return sensor_name(self.source.kind.value, self.source.environment)
 
     @property
     def publication(self) -> str:
         """The name of the feed's publication in the published store."""
-        base = "gtfs" if self.source.kind is FeedKind.SCHEDULE else self.source.feed
-        return f"{self.source.kind.value}/{self.source.environment}/{base}"
+        if self.source.kind is FeedKind.SCHEDULE:
+            return schedule_publication(self.source.environment)
+        return realtime_publication(self.source.environment, self.source.feed)
 
 
 class Activity:
@@ -169,7 +181,7 @@ class Activity:
         if not cursor:
             return remembered
         for feed in self.feeds.values():
-            if sensor != f"{feed.pipeline.replace('/', '_')}_sensor":
+            if sensor != feed.sensor:
                 continue
             memory = json.loads(cursor)["feeds"].get(feed.source.feed)
             if memory is None:

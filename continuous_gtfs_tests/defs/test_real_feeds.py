@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from google.transit import gtfs_realtime_pb2 as gtfs_rt
 
+from continuous_gtfs import names
 from continuous_gtfs.agencies.agency import DEFAULT_AGENCY, load_steps
 from continuous_gtfs.definitions import realtime, schedule
-from continuous_gtfs.defs import names
 from continuous_gtfs.defs.resources import VendorAccess
 from continuous_gtfs.pims.catalog import FeedKind
 from continuous_gtfs_tests.defs.conftest import Bench, failures_of

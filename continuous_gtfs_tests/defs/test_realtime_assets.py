@@ -8,9 +8,10 @@ import pytest
 from dagster import Definitions
 from google.transit import gtfs_realtime_pb2 as gtfs_rt
 
+from continuous_gtfs import names
 from continuous_gtfs.agencies.sound_transit.realtime import STEPS
 from continuous_gtfs.definitions.realtime import build_definitions
-from continuous_gtfs.defs import names
+from continuous_gtfs.defs import keys
 from continuous_gtfs.defs.realtime_assets import ENTITIES_CHECK, HEADER_AGE_CHECK
 from continuous_gtfs.defs.resources import VendorAccess
 from continuous_gtfs.pipeline.running import check_steps
@@ -93,7 +94,7 @@ def test_a_feed_that_did_not_change_is_neither_published_nor_materialized_again(
     bench.archive("production", VP, vehicles(now()))
     second = bench.run(location(bench), JOB)
     assert [event.asset_key for event in second.get_asset_materialization_events()] == [
-        names.published_realtime_key("production", VP)
+        keys.published_realtime_key("production", VP)
     ]
 
 
@@ -112,7 +113,7 @@ def test_a_version_that_went_live_in_a_run_that_died_before_it_reported_is_mater
 ) -> None:
     bench.archive("production", VP, vehicles(now()))
     assert bench.run(location(bench), JOB).success
-    key = names.published_realtime_key("production", VP)
+    key = keys.published_realtime_key("production", VP)
     bench.instance.wipe_assets([key])
     again = bench.run(location(bench), JOB)
     assert [event.asset_key for event in again.get_asset_materialization_events()] == [key]
@@ -189,7 +190,7 @@ def test_without_any_version_the_run_says_where_to_look(bench: Bench) -> None:
 def test_one_feed_can_be_materialized_alone(bench: Bench, selected: str) -> None:
     bench.archive("production", VP, vehicles(now()))
     bench.archive("production", TU, trip_updates(now()))
-    result = bench.run(location(bench), JOB, asset_selection=[names.published_realtime_key("production", selected)])
+    result = bench.run(location(bench), JOB, asset_selection=[keys.published_realtime_key("production", selected)])
     assert result.success
     assert [bench.live(f"realtime/production/{feed}") is not None for feed in (VP, TU)] == [
         selected == VP,

@@ -8,9 +8,10 @@ from datetime import UTC, date, datetime, timedelta
 
 from dagster import Definitions
 
+from continuous_gtfs import names
 from continuous_gtfs.agencies.sound_transit.schedule import STEPS
 from continuous_gtfs.definitions.schedule import build_definitions
-from continuous_gtfs.defs import names
+from continuous_gtfs.defs import keys
 from continuous_gtfs.defs.published_schedule import read_published_schedule
 from continuous_gtfs.defs.resources import VendorAccess
 from continuous_gtfs.defs.schedule_assets import VALIDATION_CHECK
@@ -164,7 +165,7 @@ def test_rerunning_an_older_version_does_not_replace_the_published_one(bench: Be
     outcome = [
         event.materialization.metadata["outcome"].value
         for event in result.get_asset_materialization_events()
-        if event.asset_key == names.published_schedule_key("production")
+        if event.asset_key == keys.published_schedule_key("production")
     ]
     assert outcome == ["superseded"]
     live = bench.live(NAME)
@@ -174,7 +175,7 @@ def test_rerunning_an_older_version_does_not_replace_the_published_one(bench: Be
 
 def test_publishing_alone_stands_behind_the_gate_too(bench: Bench) -> None:
     version = bench.archive("production", "schedule", feed())
-    published = [names.published_schedule_key("production")]
+    published = [keys.published_schedule_key("production")]
     nothing = bench.run(location(bench, []), JOB, partition_key=version.version_id, asset_selection=published)
     assert not nothing.success
     assert "has not been transformed" in failures_of(nothing)

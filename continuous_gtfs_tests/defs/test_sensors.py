@@ -21,8 +21,9 @@ from dagster import (
     job,
 )
 
+from continuous_gtfs import names
 from continuous_gtfs.agencies.agency import DEFAULT_AGENCY, load_agency
-from continuous_gtfs.defs import names
+from continuous_gtfs.defs import keys
 from continuous_gtfs.defs.decisions import RunFacts, RunState
 from continuous_gtfs.defs.resources import VendorAccess
 from continuous_gtfs.defs.sensors import pims_sensor, read_history
@@ -64,7 +65,7 @@ def sensor_of(kind: FeedKind, **changes: Any) -> SensorDefinition:
         environment="production",
         sources=sources(kind, **changes),
         code_version="code",
-        partitions_def=names.schedule_versions("production") if kind is FeedKind.SCHEDULE else None,
+        partitions_def=keys.schedule_versions("production") if kind is FeedKind.SCHEDULE else None,
         timing=WatchTiming(tick_s=1.6, window_s=0.3, sibling_poll_s=0.05, run_poll_s=0.05),
     )
 

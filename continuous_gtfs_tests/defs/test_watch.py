@@ -8,10 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+import pytest
+
 from continuous_gtfs.defs.cursor import Cursor
 from continuous_gtfs.defs.decisions import RunFacts, RunState, Trigger
 from continuous_gtfs.defs.watch import History, Vendor, WatchResult, WatchTiming, seconds_to_wait, watch
-from continuous_gtfs.errors import StoreError, UnreadableMessageError
+from continuous_gtfs.errors import ConfigurationError, StoreError, UnreadableMessageError
 from continuous_gtfs.pims.catalog import FeedKind, FeedSource
 from continuous_gtfs.pims.outcomes import Body, CouldNotTell, FetchOutcome, NotModified
 from continuous_gtfs.versions import FeedVersion
@@ -301,3 +303,8 @@ def test_a_cursor_survives_json_and_a_feed_it_does_not_know_starts_empty() -> No
     assert Cursor.from_json(cursor.to_json(), (VP, TU)) == cursor
     wider = Cursor.from_json(cursor.to_json(), (VP, TU, "alerts"))
     assert wider.feeds["alerts"].version is None
+
+
+def test_a_cursor_of_another_schema_says_what_to_do() -> None:
+    with pytest.raises(ConfigurationError, match="reset the sensor's cursor"):
+        Cursor.from_json('{"schema": 99}', (VP, TU))

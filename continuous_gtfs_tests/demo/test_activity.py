@@ -10,9 +10,8 @@ import pytest
 from continuous_gtfs.agencies.agency import DEFAULT_AGENCY, load_agency
 from continuous_gtfs.artifacts.local import LocalStore
 from continuous_gtfs.artifacts.publication import PublicationObject, Publisher
-from continuous_gtfs.defs import names
 from continuous_gtfs.defs.cursor import Cursor, FeedMemory
-from continuous_gtfs.demo.activity import PIPELINE_TAG, Activity, FeedActivity, could_not_tell
+from continuous_gtfs.demo.activity import Activity, could_not_tell
 from continuous_gtfs.versions import FeedVersion
 from continuous_gtfs_tests.demo.webserver import StandIn, answer, run, sensor, stand_in
 
@@ -44,18 +43,6 @@ def cursor_of(outcomes: dict[str, int], *, version_id: str = "7-abc") -> str:
     )
     memory = FeedMemory(version=version, outcomes=outcomes)
     return Cursor(feeds={"vehicle_positions": memory, "trip_updates": FeedMemory()}).to_json()
-
-
-def test_the_names_asked_for_are_those_that_the_definitions_give() -> None:
-    assert PIPELINE_TAG == names.PIPELINE_TAG
-    for source in SOURCES:
-        feed = FeedActivity(source=source)
-        assert feed.pipeline == names.pipeline_name(source.kind.value, source.environment)
-        assert feed.publication == (
-            names.schedule_publication(source.environment)
-            if source.kind.value == "schedule"
-            else names.realtime_publication(source.environment, source.feed)
-        )
 
 
 def test_runs_are_kept_by_id_and_take_their_newest_status(server: StandIn, tmp_path: Path) -> None:

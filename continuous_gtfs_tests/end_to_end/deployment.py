@@ -14,10 +14,11 @@ from dagster import AssetCheckKey, AssetKey, AssetMaterialization, DagsterInstan
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from google.transit import gtfs_realtime_pb2 as gtfs_rt
 
+from continuous_gtfs import names
 from continuous_gtfs.artifacts.local import LocalStore
 from continuous_gtfs.artifacts.manifest import Manifest
 from continuous_gtfs.artifacts.publication import Publisher
-from continuous_gtfs.defs import names
+from continuous_gtfs.defs import keys
 from continuous_gtfs.demo.processes import Platform
 
 Value = TypeVar("Value")
@@ -109,7 +110,7 @@ class Deployment:
         """Version ids of the vendor feed's materializations, oldest first."""
         return [
             str(materialization.metadata["version_id"].value)
-            for materialization in self.materializations(names.pims_key(environment, feed))
+            for materialization in self.materializations(keys.pims_key(environment, feed))
         ]
 
     def materializations(self, key: AssetKey) -> list[AssetMaterialization]:

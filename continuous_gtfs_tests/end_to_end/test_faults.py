@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import pytest
 from dagster import DagsterRunStatus
 
-from continuous_gtfs.defs import names
+from continuous_gtfs import names
+from continuous_gtfs.defs import keys
 from continuous_gtfs.defs.realtime_assets import ENTITIES_CHECK, HEADER_AGE_CHECK
 from continuous_gtfs_tests.end_to_end.deployment import Deployment, wait_for
 
@@ -55,7 +56,7 @@ def test_a_fault_of_a_realtime_feed_keeps_the_last_good_one_and_shows_on_the_ass
             lambda o=outcome, b=before, e=environment, f=feed: deployment.outcomes(e, f).get(o, 0) >= b + 2,
             what=f"{kind} counted as {outcome} for {environment}/{feed}",
         )
-        key = names.pims_key(environment, feed)
+        key = keys.pims_key(environment, feed)
         wait_for(
             lambda k=key: deployment.latest_check(k, names.VENDOR_ANSWERS_CHECK) is False,
             what=f"the failing check of {environment}/{feed}",
@@ -65,7 +66,7 @@ def test_a_fault_of_a_realtime_feed_keeps_the_last_good_one_and_shows_on_the_ass
     deployment.clear_faults()
     for _, (environment, feed) in targets:
         deployment.wait_for_newer(publication(environment, feed), stuck[environment, feed])
-        key = names.pims_key(environment, feed)
+        key = keys.pims_key(environment, feed)
         wait_for(
             lambda k=key: deployment.latest_check(k, names.VENDOR_ANSWERS_CHECK) is True,
             what=f"{environment}/{feed} shown as recovered",
@@ -79,7 +80,7 @@ def test_a_fault_of_the_schedule_keeps_the_last_good_one(deployment: Deployment,
     partitions = deployment.instance.get_dynamic_partitions("schedule_qa_versions")
     deployment.set_fault("qa", "schedule", kind)
     wait_for(
-        lambda: deployment.latest_check(names.pims_key("qa", "schedule"), names.VENDOR_ANSWERS_CHECK) is False,
+        lambda: deployment.latest_check(keys.pims_key("qa", "schedule"), names.VENDOR_ANSWERS_CHECK) is False,
         what=f"{kind} shown as failing",
     )
     now = deployment.manifest(name)
@@ -88,7 +89,7 @@ def test_a_fault_of_the_schedule_keeps_the_last_good_one(deployment: Deployment,
     assert deployment.instance.get_dynamic_partitions("schedule_qa_versions") == partitions
     deployment.clear_faults()
     wait_for(
-        lambda: deployment.latest_check(names.pims_key("qa", "schedule"), names.VENDOR_ANSWERS_CHECK) is True,
+        lambda: deployment.latest_check(keys.pims_key("qa", "schedule"), names.VENDOR_ANSWERS_CHECK) is True,
         what="the schedule shown as recovered",
     )
 
@@ -101,7 +102,7 @@ def test_a_readable_feed_that_must_not_go_out_fails_its_run_and_stays_in(
     deployment.wait_for_newer(names.schedule_publication(environment), None, timeout_s=90)
     name = publication(environment, feed)
     deployment.wait_for_newer(name, None, timeout_s=90)
-    key = names.published_realtime_key(environment, feed)
+    key = keys.published_realtime_key(environment, feed)
     deployment.set_fault(environment, feed, kind)
     wait_for(lambda: deployment.latest_check(key, check) is False, what=f"{check} failing", timeout_s=90)
     stuck = deployment.manifest(name)

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from continuous_gtfs import names
 from continuous_gtfs.artifacts.local import LocalStore
 from continuous_gtfs.artifacts.publication import Publisher
-from continuous_gtfs.defs import names
+from continuous_gtfs.defs import keys
 from continuous_gtfs.demo import commands
 from continuous_gtfs.demo.ports import Ports
 from continuous_gtfs.demo.process_tree import end_trees
@@ -64,7 +65,7 @@ def test_an_archived_schedule_version_is_run_again_as_the_readme_says_and_gives_
         ["bash", "-c", command], env={**os.environ}, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
     )
     assert finished.returncode == 0, finished.stderr[-3000:]
-    rerun = deployment.materializations(names.transformed_feed_key("production"))[-1]
+    rerun = deployment.materializations(keys.transformed_feed_key("production"))[-1]
     assert rerun.partition == version_id
     assert rerun.metadata["feed_digest"].value == before.objects[0].sha256
     still = deployment.manifest(name)

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from continuous_gtfs.defs import names
+from continuous_gtfs import names
 from continuous_gtfs_tests.end_to_end.deployment import Deployment, wait_for
 
 pytestmark = pytest.mark.end_to_end

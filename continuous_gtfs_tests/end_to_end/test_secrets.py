@@ -8,7 +8,8 @@ import urllib.request
 
 import pytest
 
-from continuous_gtfs.defs import names
+from continuous_gtfs import names
+from continuous_gtfs.defs import keys
 from continuous_gtfs.demo.postgres import binaries
 from continuous_gtfs_tests.end_to_end.deployment import Deployment, wait_for
 
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.end_to_end
 def test_no_token_is_left_in_the_database_the_logs_or_the_state_folder(deployment: Deployment) -> None:
     environment = deployment.platform.environment
     tokens = [environment["PIMS_PRODUCTION_TOKEN"], environment["PIMS_QA_TOKEN"]]
-    key = names.pims_key("qa", "trip_updates")
+    key = keys.pims_key("qa", "trip_updates")
     # A failure has been told about too: words about what went wrong are where a value would slip out.
     deployment.wait_for_newer(names.realtime_publication("qa", "trip_updates"), None, timeout_s=90)
     deployment.set_fault("qa", "trip_updates", "redirect")

@@ -14,7 +14,7 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
-from continuous_gtfs.defs import names
+from continuous_gtfs import names
 from continuous_gtfs_tests.end_to_end.deployment import Deployment, wait_for
 
 pytestmark = pytest.mark.end_to_end

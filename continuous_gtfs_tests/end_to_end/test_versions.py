@@ -10,7 +10,7 @@ import zipfile
 import pytest
 from dagster import DagsterRunStatus
 
-from continuous_gtfs.defs import names
+from continuous_gtfs import names
 from continuous_gtfs_tests.end_to_end.deployment import Deployment, wait_for
 
 pytestmark = pytest.mark.end_to_end

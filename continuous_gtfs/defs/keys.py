@@ -1,0 +1,32 @@
+"""Asset keys and partitions, by a written grammar.
+
+pims/<environment>/<feed>                       external: what the vendor serves
+schedule/<environment>/transformed_feed         partitioned by feed version
+schedule/<environment>/published_feed           partitioned by feed version
+realtime/<environment>/published_<feed>         one for each realtime feed
+"""
+
+from __future__ import annotations
+
+from dagster import AssetKey, DynamicPartitionsDefinition
+
+
+def pims_key(environment: str, feed: str) -> AssetKey:
+    return AssetKey(["pims", environment, feed])
+
+
+def transformed_feed_key(environment: str) -> AssetKey:
+    return AssetKey(["schedule", environment, "transformed_feed"])
+
+
+def published_schedule_key(environment: str) -> AssetKey:
+    return AssetKey(["schedule", environment, "published_feed"])
+
+
+def published_realtime_key(environment: str, feed: str) -> AssetKey:
+    return AssetKey(["realtime", environment, f"published_{feed}"])
+
+
+def schedule_versions(environment: str) -> DynamicPartitionsDefinition:
+    """One partition for each schedule version; the key is its version_id."""
+    return DynamicPartitionsDefinition(name=f"schedule_{environment}_versions")

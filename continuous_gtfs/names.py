@@ -1,0 +1,42 @@
+"""The written grammar of names that several parts must agree on: pipelines, jobs, sensors, tags, publications.
+
+Text only; asset keys and partitions are made of these words in ``defs.keys``.
+"""
+
+from __future__ import annotations
+
+TAG_PREFIX = "continuous_gtfs"
+PIPELINE_TAG = f"{TAG_PREFIX}/pipeline"
+TRIGGER_TAG = f"{TAG_PREFIX}/trigger"
+CHANGED_TAG = f"{TAG_PREFIX}/changed"
+CODE_VERSION_TAG = f"{TAG_PREFIX}/code_version"
+
+VENDOR_ANSWERS_CHECK = "vendor_answers"
+
+
+def version_tag(feed: str) -> str:
+    """The run tag that names the version of ``feed`` that a run was asked to process."""
+    return f"{TAG_PREFIX}/version.{feed}"
+
+
+def pipeline_name(pipeline: str, environment: str) -> str:
+    """``schedule/production``: the value of the pipeline tag."""
+    return f"{pipeline}/{environment}"
+
+
+def job_name(pipeline: str, environment: str) -> str:
+    return f"{pipeline}_{environment}"
+
+
+def sensor_name(pipeline: str, environment: str) -> str:
+    return f"{pipeline}_{environment}_sensor"
+
+
+def schedule_publication(environment: str) -> str:
+    """Name of the publication: the stable URL is this plus ``.zip``."""
+    return f"schedule/{environment}/gtfs"
+
+
+def realtime_publication(environment: str, feed: str) -> str:
+    """Name of the publication: the stable URLs are this plus ``.pb`` and ``.json``."""
+    return f"realtime/{environment}/{feed}"
