@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from dagster import Definitions, define_asset_job, definitions, in_process_executor
 
-from continuous_gtfs import names
+from continuous_gtfs import __version__, names
 from continuous_gtfs.agencies.agency import Agency, load_agency, load_steps
 from continuous_gtfs.definitions.settings import agency_name, artifacts_from_environment
 from continuous_gtfs.defs import keys
@@ -13,7 +13,7 @@ from continuous_gtfs.defs.realtime_assets import realtime_assets
 from continuous_gtfs.defs.resources import Artifacts, VendorAccess
 from continuous_gtfs.defs.sensors import pims_sensor
 from continuous_gtfs.pims.catalog import FeedKind
-from continuous_gtfs.pipeline.hashing import steps_hash
+from continuous_gtfs.pipeline.hashing import code_version
 from continuous_gtfs.pipeline.step import Step
 from continuous_gtfs.realtime.feeds import RealtimeFeeds
 
@@ -24,7 +24,7 @@ def build_definitions(
     *, agency: Agency, steps: Sequence[Step[RealtimeFeeds]], artifacts: Artifacts, vendor_access: VendorAccess
 ) -> Definitions:
     """The location for one agency; tests hand in their own agency, steps and resources."""
-    code_version = steps_hash(steps)
+    version = code_version(steps, __version__)
     sources = {
         environment: agency.sources(environment, FeedKind.REALTIME)
         for environment in agency.environments
@@ -45,7 +45,8 @@ def build_definitions(
                 pipeline=PIPELINE,
                 environment=environment,
                 sources=sources[environment],
-                code_version=code_version,
+                code_version=version,
+                assets=[keys.published_realtime_key(environment, source.feed) for source in sources[environment]],
             )
             for environment in sources
         ],

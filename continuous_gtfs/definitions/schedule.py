@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from dagster import Definitions, define_asset_job, definitions, in_process_executor
 
-from continuous_gtfs import names
+from continuous_gtfs import __version__, names
 from continuous_gtfs.agencies.agency import Agency, load_agency, load_steps
 from continuous_gtfs.definitions.settings import agency_name, artifacts_from_environment
 from continuous_gtfs.defs import keys
@@ -14,12 +14,13 @@ from continuous_gtfs.defs.resources import Artifacts, VendorAccess
 from continuous_gtfs.defs.schedule_assets import (
     published_feed_asset,
     transformed_feed_assets,
+    trips_check,
     validation_check,
 )
 from continuous_gtfs.defs.sensors import pims_sensor
 from continuous_gtfs.gtfs.feed import Feed
 from continuous_gtfs.pims.catalog import FeedKind
-from continuous_gtfs.pipeline.hashing import steps_hash
+from continuous_gtfs.pipeline.hashing import code_version
 from continuous_gtfs.pipeline.step import Step
 
 PIPELINE = "schedule"
@@ -29,7 +30,7 @@ def build_definitions(
     *, agency: Agency, steps: Sequence[Step[Feed]], artifacts: Artifacts, vendor_access: VendorAccess
 ) -> Definitions:
     """The location for one agency; tests hand in their own agency, steps and resources."""
-    code_version = steps_hash(steps)
+    version = code_version(steps, __version__)
     environments = [e for e in agency.environments if agency.sources(e, FeedKind.SCHEDULE)]
     partitions = {environment: keys.schedule_versions(environment) for environment in environments}
     sources = {environment: agency.sources(environment, FeedKind.SCHEDULE) for environment in environments}
@@ -61,13 +62,15 @@ def build_definitions(
         asset_checks=[
             *(check for environment in environments for check in vendor_answers_checks(sources[environment])),
             *(validation_check(agency, environment) for environment in environments),
+            *(trips_check(agency, environment) for environment in environments),
         ],
         sensors=[
             pims_sensor(
                 pipeline=PIPELINE,
                 environment=environment,
                 sources=sources[environment],
-                code_version=code_version,
+                code_version=version,
+                assets=[keys.transformed_feed_key(environment), keys.published_schedule_key(environment)],
                 partitions_def=partitions[environment],
             )
             for environment in environments

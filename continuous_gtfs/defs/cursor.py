@@ -27,6 +27,7 @@ class FeedMemory:
         failure_is_permanent: A person must act; asking again will not help.
         reported_failing: What the feed's check was last reported as; None before the first report.
         not_before: POSIX seconds before which the vendor is not to be asked again.
+        cut_short: Requests in a row that a tick ended before the vendor had answered.
     """
 
     version: FeedVersion | None = None
@@ -38,6 +39,7 @@ class FeedMemory:
     failure_is_permanent: bool = False
     reported_failing: bool | None = None
     not_before: float = 0.0
+    cut_short: int = 0
 
     def count(self, outcome: str) -> None:
         self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
@@ -120,6 +122,7 @@ def _memory_to_dict(memory: FeedMemory) -> dict[str, Any]:
         "failure_is_permanent": memory.failure_is_permanent,
         "reported_failing": memory.reported_failing,
         "not_before": memory.not_before,
+        "cut_short": memory.cut_short,
     }
 
 

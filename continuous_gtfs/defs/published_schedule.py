@@ -8,6 +8,7 @@ from continuous_gtfs import names
 from continuous_gtfs.artifacts.opening import open_store
 from continuous_gtfs.artifacts.publication import Publisher
 from continuous_gtfs.defs.resources import Artifacts
+from continuous_gtfs.errors import ContinuousGtfsError
 from continuous_gtfs.gtfs.schedule_index import ScheduleIndex
 
 INDEX_EXTENSION = "index.json.gz"
@@ -15,17 +16,27 @@ INDEX_EXTENSION = "index.json.gz"
 
 @dataclass(frozen=True, slots=True)
 class PublishedSchedule:
-    """The schedule that is live, as far as realtime needs it."""
+    """The schedule that is live, as far as realtime needs it.
+
+    Attributes:
+        label: Of the publication; or in words, why there is no index.
+        index: None where none is published or it cannot be read: a bad schedule must not stop realtime.
+    """
 
     label: str
-    index: ScheduleIndex
+    index: ScheduleIndex | None
 
 
-def read_published_schedule(artifacts: Artifacts, environment: str) -> PublishedSchedule | None:
-    """The live schedule's index; None before the first schedule is published."""
+def read_published_schedule(artifacts: Artifacts, environment: str) -> PublishedSchedule:
+    """The live schedule's index, if there is one that can be read."""
     store = open_store(artifacts.published_url)
-    manifest = Publisher(store).current(names.schedule_publication(environment))
-    if manifest is None:
-        return None
-    path = next(item.version_path for item in manifest.objects if item.extension == INDEX_EXTENSION)
-    return PublishedSchedule(manifest.label, ScheduleIndex.from_bytes(store.read(path)))
+    try:
+        manifest = Publisher(store).current(names.schedule_publication(environment))
+        if manifest is None:
+            return PublishedSchedule("none published", None)
+        paths = [item.version_path for item in manifest.objects if item.extension == INDEX_EXTENSION]
+        if not paths:
+            return PublishedSchedule(f"{manifest.label} has no index", None)
+        return PublishedSchedule(manifest.label, ScheduleIndex.from_bytes(store.read(paths[0])))
+    except ContinuousGtfsError as error:
+        return PublishedSchedule(f"unreadable: {error}", None)

@@ -4,7 +4,7 @@ The whole list of steps is one Dagster step, since a run happens every 20 s; the
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -12,6 +12,7 @@ from dagster import (
     AssetCheckResult,
     AssetCheckSpec,
     AssetExecutionContext,
+    AssetMaterialization,
     AssetsDefinition,
     AssetSpec,
     DataVersion,
@@ -19,20 +20,21 @@ from dagster import (
     MaterializeResult,
     multi_asset,
 )
+from google.transit.gtfs_realtime_pb2 import FeedMessage
 
 from continuous_gtfs import __version__, names
 from continuous_gtfs.agencies.agency import Agency
-from continuous_gtfs.artifacts.manifest import Manifest
+from continuous_gtfs.artifacts.manifest import Manifest, is_older, normalized_order
 from continuous_gtfs.artifacts.publication import Publication, PublicationObject
 from continuous_gtfs.defs import keys
 from continuous_gtfs.defs.external_assets import freshness_policy
-from continuous_gtfs.defs.failures import failures_explained
+from continuous_gtfs.defs.failures import REALTIME_RETRIES, failures_explained
 from continuous_gtfs.defs.published_schedule import PublishedSchedule, read_published_schedule
 from continuous_gtfs.defs.resources import Artifacts
 from continuous_gtfs.defs.step_results import step_table
-from continuous_gtfs.errors import ConfigurationError
+from continuous_gtfs.errors import ConfigurationError, ContinuousGtfsError, PermanentError
 from continuous_gtfs.pims.catalog import FeedSource
-from continuous_gtfs.pipeline.hashing import steps_hash
+from continuous_gtfs.pipeline.hashing import code_version
 from continuous_gtfs.pipeline.results import StepResult
 from continuous_gtfs.pipeline.running import run_steps
 from continuous_gtfs.pipeline.step import Step
@@ -49,12 +51,13 @@ ENTITIES_CHECK = "has_entities_while_trips_run"
 
 @dataclass(frozen=True, slots=True)
 class Transformed:
-    """What the steps made of one run's feeds."""
+    """What the steps made of one run's feeds, and the messages as the vendor sent them."""
 
     versions: dict[str, FeedVersion]
     feeds: RealtimeFeeds
     results: list[StepResult]
-    schedule: PublishedSchedule | None
+    schedule: PublishedSchedule
+    raw: dict[str, FeedMessage]
 
 
 def realtime_assets(
@@ -62,11 +65,11 @@ def realtime_assets(
 ) -> AssetsDefinition:
     """``realtime/<environment>/published_<feed>`` for each feed, made together in one step."""
     feeds = tuple(source.feed for source in sources)
-    code_version = steps_hash(steps)
+    version = code_version(steps, __version__)
 
     @multi_asset(
         name=f"publish_realtime_{environment}",
-        specs=[_spec(agency, environment, feed, feeds, code_version) for feed in feeds],
+        specs=[_spec(agency, environment, feed, feeds, version) for feed in feeds],
         check_specs=[check for feed in feeds for check in _check_specs(agency, environment, feed)],
         can_subset=True,
     )
@@ -74,54 +77,87 @@ def realtime_assets(
         context: AssetExecutionContext, artifacts: Artifacts
     ) -> Iterator[MaterializeResult[None] | AssetCheckResult]:
         wanted = [f for f in feeds if keys.published_realtime_key(environment, f) in context.selected_asset_keys]
-        with failures_explained():
+        with failures_explained(REALTIME_RETRIES, context.op_execution_context.retry_number):
             transformed = _transform(context, artifacts, environment, feeds, steps)
         for line in (line for result in transformed.results for line in result.logs):
             context.log.info(line)
+        if transformed.schedule.index is None:
+            context.log.warning("no schedule index: %s", transformed.schedule.label)
         refused: list[str] = []
+        transient: list[ContinuousGtfsError] = []
         for feed in wanted:
             if feed not in transformed.versions:
                 context.log.warning("%s/%s: no version has been fetched yet", environment, feed)
                 continue
-            name = names.realtime_publication(environment, feed)
-            with failures_explained():
-                publisher = artifacts.publisher()
-                objects, label = _encode(transformed, feed)
-                live = publisher.current(name)
-            is_live = live is not None and live.label == label
-            if not is_live:
-                guards = _guards(agency, transformed, feed, live)
-                yield from (_check_result(environment, feed, guard) for guard in guards)
-                failed = [guard.message for guard in guards if not guard.passed]
-                if failed:
-                    refused.append(f"{environment}/{feed}: {'; '.join(failed)}")
-                    continue
-            # What is live already is published again all the same: a run that died half-way left something to finish.
-            with failures_explained():
-                publication = publisher.publish(
-                    name,
-                    objects,
-                    label=label,
-                    order=_order(transformed.versions[feed]),
-                    manifest=_facts(transformed, steps, code_version, context.run.run_id),
-                    now=datetime.now(UTC),
-                    keep_versions=agency.keep_realtime_versions,
-                )
-            # A feed that did not change is not materialized again: that would hide that it has gone stale.
-            if is_live and _is_materialized(context, environment, feed, label):
-                context.log.info("%s: %s is live already", name, label)
-                continue
-            yield _materialization(environment, feed, transformed, publication, objects)
+            # What is wrong with one feed does not keep the other from being published.
+            try:
+                refusals = yield from _publish(agency, environment, context, artifacts, steps, transformed, feed)
+            except PermanentError as error:
+                refused.append(f"{environment}/{feed}: {error}")
+            except ContinuousGtfsError as error:
+                transient.append(error)
+            else:
+                refused += refusals
+        if transient:
+            with failures_explained(REALTIME_RETRIES, context.op_execution_context.retry_number):
+                raise transient[0]
         if refused:
             raise Failure(
-                description=f"not published, the last good feed stays: {' | '.join(refused)}",
-                allow_retries=False,
+                description=f"not published, the last good feed stays: {' | '.join(refused)}", allow_retries=False
             )
 
     return publish_realtime
 
 
-def _spec(agency: Agency, environment: str, feed: str, feeds: Sequence[str], code_version: str) -> AssetSpec:
+def _publish(
+    agency: Agency,
+    environment: str,
+    context: AssetExecutionContext,
+    artifacts: Artifacts,
+    steps: Sequence[Step[RealtimeFeeds]],
+    transformed: Transformed,
+    feed: str,
+) -> Generator[MaterializeResult[None] | AssetCheckResult, None, list[str]]:
+    """Guards and publishes one feed; gives back why it was refused, if it was."""
+    name = names.realtime_publication(environment, feed)
+    publisher = artifacts.publisher()
+    objects, label = _encode(transformed, feed)
+    order = _order(transformed.versions[feed])
+    live = publisher.current(name)
+    is_live = live is not None and live.label == label
+    # A late run of an older version is superseded, whatever the guards would say of it by now.
+    if not is_live and (live is None or not is_older(normalized_order(order), live.order)):
+        guards = _guards(agency, transformed, feed, live)
+        told = "; ".join(guard.message for guard in guards if not guard.passed)
+        changed = context.run.tags.get(names.CHANGED_TAG)
+        if told and changed is not None and feed not in changed.split(","):
+            # The run that brought this version failed by it; the run for its sibling does not.
+            context.log.warning("%s: still not published: %s", name, told)
+            return []
+        yield from (_check_result(environment, feed, guard) for guard in guards)
+        if told:
+            return [f"{environment}/{feed}: {told}"]
+    # What is live already is published again all the same: a run that died half-way left something to finish.
+    publication = publisher.publish(
+        name,
+        objects,
+        label=label,
+        order=order,
+        manifest=_facts(transformed, steps, context.run.run_id),
+        now=datetime.now(UTC),
+        keep_versions=agency.keep_realtime_versions,
+    )
+    if publication.outcome == "superseded":
+        context.log.warning("%s: not moved, %s is newer", name, publication.manifest.label)
+    # A feed that did not change or is not live is not materialized: that would hide that what is live has gone stale.
+    elif is_live and _is_materialized(context, environment, feed, label):
+        context.log.info("%s: %s is live already", name, label)
+    else:
+        yield _materialization(environment, feed, transformed, publication, objects)
+    return []
+
+
+def _spec(agency: Agency, environment: str, feed: str, feeds: Sequence[str], version: str) -> AssetSpec:
     return AssetSpec(
         keys.published_realtime_key(environment, feed),
         group_name=f"realtime_{environment}",
@@ -132,7 +168,7 @@ def _spec(agency: Agency, environment: str, feed: str, feeds: Sequence[str], cod
             *(keys.pims_key(environment, each) for each in feeds),
             keys.published_schedule_key(environment),
         ],
-        code_version=code_version,
+        code_version=version,
         freshness_policy=freshness_policy(agency.realtime_freshness),
     )
 
@@ -184,9 +220,9 @@ def _transform(
         steps,
         RealtimeFeeds(messages, bodies=bodies),
         now=datetime.now(UTC),
-        inputs={"schedule_index": schedule.index} if schedule else {},
+        inputs={"schedule_index": schedule.index} if schedule.index else {},
     )
-    return Transformed(versions, made, results, schedule)
+    return Transformed(versions, made, results, schedule, messages)
 
 
 def _encode(transformed: Transformed, feed: str) -> tuple[list[PublicationObject], str]:
@@ -205,21 +241,22 @@ def _encode(transformed: Transformed, feed: str) -> tuple[list[PublicationObject
             cache_control=REALTIME_CACHE_CONTROL,
         ),
     ]
-    label = f"{transformed.versions[feed].version_id}-{hashlib.sha256(encoded).hexdigest()[:12]}"
-    return objects, label
+    made = hashlib.sha256(b"".join(hashlib.sha256(item.data).digest() for item in objects)).hexdigest()
+    return objects, f"{transformed.versions[feed].version_id}-{made[:12]}"
 
 
 def _guards(
     agency: Agency, transformed: Transformed, feed: str, live: Manifest | None
 ) -> tuple[GuardResult, GuardResult]:
     now = datetime.now(UTC)
-    message = transformed.feeds.message(feed)
+    index = transformed.schedule.index
     return (
-        header_age(message, now=now, max_age_s=agency.realtime.header_age_s),
+        # The vendor's own header: a step may have written another, and the order of publications is the vendor's.
+        header_age(transformed.raw[feed], now=now, max_age_s=agency.realtime.header_age_s),
         has_entities(
-            message,
+            transformed.feeds.message(feed),
             published_entities=live.facts.get("entities", {}).get(feed) if live else None,
-            trips_running=transformed.schedule.index.trips_running_at(now) if transformed.schedule else None,
+            trips_running=None if index is None else index.trips_running_at(now),
         ),
     )
 
@@ -244,15 +281,12 @@ def _order(version: FeedVersion) -> list[int | str]:
     return [version.header_timestamp or 0, fetched_at]
 
 
-def _facts(
-    transformed: Transformed, steps: Sequence[Step[RealtimeFeeds]], code_version: str, run_id: str
-) -> dict[str, object]:
-    schedule = transformed.schedule
+def _facts(transformed: Transformed, steps: Sequence[Step[RealtimeFeeds]], run_id: str) -> dict[str, object]:
     return {
         "inputs": {feed: version.to_dict() for feed, version in transformed.versions.items()},
-        "schedule": schedule.label if schedule else None,
+        "schedule": transformed.schedule.label,
         "entities": {feed: len(transformed.feeds.message(feed).entity) for feed in transformed.versions},
-        "code_version": code_version,
+        "code_version": code_version(steps, __version__),
         "package_version": __version__,
         "step_hashes": {step.name: step.source_hash() for step in steps},
         "run_id": run_id,
@@ -262,7 +296,13 @@ def _facts(
 def _is_materialized(context: AssetExecutionContext, environment: str, feed: str, label: str) -> bool:
     event = context.instance.get_latest_materialization_event(keys.published_realtime_key(environment, feed))
     materialization = event.asset_materialization if event else None
-    return materialization is not None and materialization.metadata["live_label"].value == label
+    return materialization is not None and _live_label(materialization) == label
+
+
+def _live_label(materialization: AssetMaterialization) -> object:
+    """None for a materialization that a person reported."""
+    value = materialization.metadata.get("live_label")
+    return None if value is None else value.value
 
 
 def _materialization(
@@ -287,7 +327,7 @@ def _materialization(
             "detected_to_published_s": round((now - version.fetched_at).total_seconds(), 3),
             "url_path": f"{manifest.name}.pb",
             "live_label": manifest.label,
-            "schedule_label": transformed.schedule.label if transformed.schedule else "none published",
+            "schedule_label": transformed.schedule.label,
             "steps": step_table(transformed.results),
         },
         data_version=DataVersion(manifest.label),

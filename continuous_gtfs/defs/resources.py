@@ -6,6 +6,7 @@ Values are read when a run or a tick needs them, never at import.
 from dagster import ConfigurableResource
 
 from continuous_gtfs.artifacts.archive import Archive
+from continuous_gtfs.artifacts.manifest import PublishedObject
 from continuous_gtfs.artifacts.opening import open_store
 from continuous_gtfs.artifacts.publication import Publisher
 from continuous_gtfs.artifacts.transformed import TransformedFeeds
@@ -32,6 +33,10 @@ class Artifacts(ConfigurableResource["Artifacts"]):
 
     def publisher(self) -> Publisher:
         return Publisher(open_store(self.published_url))
+
+    def read_published(self, published: PublishedObject) -> bytes:
+        """The bytes of a published object, from the key that never changes."""
+        return open_store(self.published_url).read(published.version_path)
 
 
 class VendorAccess(ConfigurableResource["VendorAccess"]):

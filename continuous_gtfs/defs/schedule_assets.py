@@ -30,18 +30,20 @@ from continuous_gtfs.artifacts.publication import PublicationObject
 from continuous_gtfs.artifacts.transformed import TransformedFeed, TransformedFeeds
 from continuous_gtfs.defs import keys
 from continuous_gtfs.defs.external_assets import freshness_policy
-from continuous_gtfs.defs.failures import failures_explained
+from continuous_gtfs.defs.failures import SCHEDULE_RETRIES, failures_explained
 from continuous_gtfs.defs.published_schedule import INDEX_EXTENSION
 from continuous_gtfs.defs.resources import Artifacts
 from continuous_gtfs.defs.schedule_ops import SCHEDULE_POOL, read_version_op, step_op, store_transformed_op
 from continuous_gtfs.errors import ConfigurationError, GateFailedError
 from continuous_gtfs.gtfs.feed import Feed
+from continuous_gtfs.gtfs.schedule_index import ScheduleIndex
 from continuous_gtfs.gtfs.validation import ValidationReport, new_errors, validate_feed
-from continuous_gtfs.pipeline.hashing import steps_hash
+from continuous_gtfs.pipeline.hashing import code_version
 from continuous_gtfs.pipeline.step import Step
 from continuous_gtfs.versions import FeedVersion
 
 VALIDATION_CHECK = "has_no_new_validation_errors"
+TRIPS_CHECK = "has_trips"
 SCHEDULE_CACHE_CONTROL = "public, max-age=60"
 
 
@@ -73,7 +75,7 @@ def _transformed_feed(
         description=f"{agency.title}'s {environment} schedule after its {len(steps)} steps; each step is an op.",
         kinds={"gtfs"},
         partitions_def=partitions_def,
-        code_version=steps_hash(steps),
+        code_version=code_version(steps, __version__),
         ins={"vendor_feed": AssetIn(keys.pims_key(environment, "schedule"), dagster_type=Nothing)},
     )
     def transformed_feed(vendor_feed):  # type: ignore[no-untyped-def]
@@ -99,7 +101,7 @@ def validation_check(agency: Agency, environment: str) -> AssetChecksDefinition:
         ),
     )
     def has_no_new_validation_errors(context: AssetCheckExecutionContext, artifacts: Artifacts) -> AssetCheckResult:
-        with failures_explained():
+        with failures_explained(SCHEDULE_RETRIES, context.op_execution_context.retry_number):
             version_id = _partition_of_run(context, environment)
             record, version = _transformed(artifacts, environment, version_id)
             service_date = version.fetched_at.astimezone(ZoneInfo(agency.timezone)).date()
@@ -112,9 +114,13 @@ def validation_check(agency: Agency, environment: str) -> AssetChecksDefinition:
             published = artifacts.publisher().current(names.schedule_publication(environment))
             if published is None:
                 against, baseline = "the vendor's feed", validate(artifacts.archive().read(version)).errors
-            else:
+            elif published.facts["validation"]["validator"] == validator_of(report):
                 against = f"published version {published.label}"
                 baseline = published.facts["validation"]["errors"]
+            else:
+                # Another validator knows other rules: what is live is judged anew, or every successor would be refused.
+                against = f"published version {published.label}, validated again by {validator_of(report)}"
+                baseline = validate(artifacts.read_published(published.objects[0])).errors
             allowed = {
                 code: max(baseline.get(code, 0), record.accepted_errors.get(code, 0))
                 for code in baseline.keys() | record.accepted_errors.keys()
@@ -128,7 +134,7 @@ def validation_check(agency: Agency, environment: str) -> AssetChecksDefinition:
                         "feed_digest": record.feed_digest,
                         "errors": dict(report.errors),
                         "warnings": dict(report.warnings),
-                        "validator": f"gtfs-guru {report.validator_version}",
+                        "validator": validator_of(report),
                         "service_date": service_date.isoformat(),
                     },
                 )
@@ -150,6 +156,28 @@ def validation_check(agency: Agency, environment: str) -> AssetChecksDefinition:
     return has_no_new_validation_errors
 
 
+def validator_of(report: ValidationReport) -> str:
+    return f"gtfs-guru {report.validator_version}"
+
+
+def trips_check(agency: Agency, environment: str) -> AssetChecksDefinition:
+    """The second gate: a schedule without a trip is valid by the letter, and would empty every rider's app."""
+
+    @asset_check(
+        asset=keys.transformed_feed_key(environment),
+        name=TRIPS_CHECK,
+        blocking=True,
+        description=f"{agency.title}'s transformed feed has at least one trip with stop times.",
+    )
+    def has_trips(context: AssetCheckExecutionContext, artifacts: Artifacts) -> AssetCheckResult:
+        with failures_explained(SCHEDULE_RETRIES, context.op_execution_context.retry_number):
+            record, _ = _transformed(artifacts, environment, _partition_of_run(context, environment))
+            trips = _trip_count(record, artifacts.transformed())
+        return AssetCheckResult(passed=trips > 0, description=f"{trips} trips", metadata={"trips": trips})
+
+    return has_trips
+
+
 def published_feed_asset(
     agency: Agency, environment: str, partitions_def: DynamicPartitionsDefinition
 ) -> AssetsDefinition:
@@ -167,10 +195,10 @@ def published_feed_asset(
         code_version=__version__,
     )
     def published_feed(context: AssetExecutionContext, artifacts: Artifacts) -> MaterializeResult[None]:
-        with failures_explained():
+        with failures_explained(SCHEDULE_RETRIES, context.op_execution_context.retry_number):
             record, version = _transformed(artifacts, environment, context.partition_key)
-            _require_passed_gate(record)
             transformed = artifacts.transformed()
+            _require_passed_gate(record, transformed)
             result = artifacts.publisher().publish(
                 publication,
                 _publication_objects(record, transformed),
@@ -241,8 +269,14 @@ def _transformed(artifacts: Artifacts, environment: str, version_id: str) -> tup
     return record, version
 
 
-def _require_passed_gate(record: TransformedFeed) -> None:
-    """Publication stands behind the gate even when it is run alone."""
+def _trip_count(record: TransformedFeed, transformed: TransformedFeeds) -> int:
+    return len(ScheduleIndex.from_bytes(transformed.read_bytes(record.index_digest)).trips)
+
+
+def _require_passed_gate(record: TransformedFeed, transformed: TransformedFeeds) -> None:
+    """Publication stands behind the gates even when it is run alone."""
+    if not _trip_count(record, transformed):
+        raise GateFailedError(f"version {record.version_id} of {record.environment}/schedule has no trips")
     validation = record.validation
     if validation is None or validation["feed_digest"] != record.feed_digest or not validation["is_passed"]:
         raise GateFailedError(

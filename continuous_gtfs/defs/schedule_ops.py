@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from dagster import In, MetadataValue, Nothing, OpDefinition, OpExecutionContext, Out, op
 
+from continuous_gtfs import __version__
 from continuous_gtfs.artifacts.transformed import TransformedFeed
-from continuous_gtfs.defs.failures import failures_explained
+from continuous_gtfs.defs.failures import SCHEDULE_RETRIES, failures_explained
 from continuous_gtfs.defs.feeds_in_memory import FEEDS_IN_MEMORY
 from continuous_gtfs.defs.resources import Artifacts
 from continuous_gtfs.defs.step_results import step_table
@@ -17,7 +18,7 @@ from continuous_gtfs.errors import ConfigurationError
 from continuous_gtfs.gtfs.feed import Feed
 from continuous_gtfs.gtfs.schedule_index_builder import build_schedule_index
 from continuous_gtfs.gtfs.zip_writing import ZIP_WRITER
-from continuous_gtfs.pipeline.hashing import steps_hash
+from continuous_gtfs.pipeline.hashing import code_version
 from continuous_gtfs.pipeline.results import StepResult
 from continuous_gtfs.pipeline.running import run_step
 from continuous_gtfs.pipeline.step import Step
@@ -46,7 +47,7 @@ def read_version_op(environment: str) -> OpDefinition:
     )
     def read_version(context: OpExecutionContext, artifacts: Artifacts) -> FeedInProgress:
         version_id = context.partition_key
-        with failures_explained():
+        with failures_explained(SCHEDULE_RETRIES, context.retry_number):
             archive = artifacts.archive()
             version = archive.find(environment, "schedule", version_id)
             if version is None:
@@ -78,7 +79,7 @@ def step_op(step: Step[Feed]) -> OpDefinition:
         code_version=step.source_hash(),
     )
     def run_one_step(context: OpExecutionContext, progress: FeedInProgress) -> FeedInProgress:
-        with failures_explained():
+        with failures_explained(SCHEDULE_RETRIES, context.retry_number):
             # A rerun of a version must give the same bytes, so a step's "now" is the version's, not the clock's.
             feed, result = run_step(step, progress.feed, now=progress.version.fetched_at)
         for line in result.logs:
@@ -97,7 +98,7 @@ def store_transformed_op(steps: Sequence[Step[Feed]]) -> OpDefinition:
     @op(name="store_transformed_feed", out=Out(Nothing), pool=SCHEDULE_POOL)
     def store_transformed_feed(context: OpExecutionContext, artifacts: Artifacts, progress: FeedInProgress) -> None:
         version = progress.version
-        with failures_explained():
+        with failures_explained(SCHEDULE_RETRIES, context.retry_number):
             transformed = artifacts.transformed()
             data = progress.feed.to_bytes()
             earlier = transformed.load(version.environment, version.version_id)
@@ -108,7 +109,7 @@ def store_transformed_op(steps: Sequence[Step[Feed]]) -> OpDefinition:
                 feed_bytes=len(data),
                 zip_writer=ZIP_WRITER,
                 index_digest=transformed.save_bytes(build_schedule_index(progress.feed)),
-                code_version=steps_hash(steps),
+                code_version=code_version(steps, __version__),
                 step_hashes={step.name: step.source_hash() for step in steps},
                 step_results=[result.to_dict() for result in progress.results],
                 run_id=context.run_id,

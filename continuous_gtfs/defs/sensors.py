@@ -2,12 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Collection, Sequence
 from functools import cache
 from uuid import uuid4
 
 from dagster import (
+    AddDynamicPartitionsRequest,
     AssetCheckEvaluation,
+    AssetKey,
     AssetMaterialization,
     DagsterInstance,
     DagsterRun,
@@ -15,6 +18,7 @@ from dagster import (
     DefaultSensorStatus,
     DynamicPartitionsDefinition,
     Failure,
+    RunRecord,
     RunRequest,
     RunsFilter,
     SensorDefinition,
@@ -31,6 +35,7 @@ from continuous_gtfs.defs.decisions import RunFacts, RunState, Trigger
 from continuous_gtfs.defs.identify import identify
 from continuous_gtfs.defs.resources import Artifacts, VendorAccess
 from continuous_gtfs.defs.watch import USUAL_TIMING, FeedHealth, History, Vendor, WatchResult, WatchTiming, watch
+from continuous_gtfs.errors import ConfigurationError
 from continuous_gtfs.pims.catalog import FeedSource
 from continuous_gtfs.pims.outcomes import FetchOutcome
 from continuous_gtfs.versions import FeedVersion
@@ -40,6 +45,8 @@ _RUN_STATES = {
     DagsterRunStatus.FAILURE: RunState.FAILED,
     DagsterRunStatus.CANCELED: RunState.CANCELED,
 }
+# Dagster's retries begin within its loop of 5 s; one that has not begun by then is not waited for.
+RETRY_BEGINS_WITHIN_S = 60.0
 _NOT_FINISHED = [status for status in DagsterRunStatus if status not in _RUN_STATES]
 
 
@@ -55,6 +62,7 @@ def pims_sensor(
     environment: str,
     sources: Sequence[FeedSource],
     code_version: str,
+    assets: Collection[AssetKey],
     partitions_def: DynamicPartitionsDefinition | None = None,
     timing: WatchTiming = USUAL_TIMING,
 ) -> SensorDefinition:
@@ -64,10 +72,16 @@ def pims_sensor(
         pipeline: ``schedule`` or ``realtime``.
         environment: ``production`` or ``qa``.
         sources: The feeds to poll.
-        code_version: Hash over the pipeline's steps; another one than the last success ran makes it dirty.
+        code_version: Hash over the pipeline's code; another one than the last success ran makes it dirty.
+        assets: What the pipeline makes; a run that makes one of them holds the pipeline, whoever started it.
         partitions_def: Where runs are partitioned by the version of the only feed.
         timing: How long a tick lasts and what it waits for.
     """
+    slowest = max(sources, key=lambda source: source.timeout_s)
+    if slowest.timeout_s >= timing.tick_s:
+        raise ConfigurationError(
+            f"{slowest.feed_id}: timeout_s is {slowest.timeout_s:g}; it must be below the {timing.tick_s:g} s of a tick"
+        )
     name = names.pipeline_name(pipeline, environment)
 
     @sensor(
@@ -94,7 +108,7 @@ def pims_sensor(
                     fetch=fetch,
                     identify=identify,
                     save=archive.save,
-                    history=lambda: read_history(context.instance, name),
+                    history=lambda: read_history(context.instance, name, assets),
                 )
                 return await watch(
                     sources, cursor, vendor, code_version=code_version, process=process_identity(), timing=timing
@@ -109,11 +123,7 @@ def pims_sensor(
             run_requests=_run_requests(result, cursor, name, code_version, partitions_def is not None),
             skip_reason=_skip_reason(cursor, environment) if result.trigger is None else None,
             cursor=cursor.to_json(),
-            dynamic_partitions_requests=(
-                [partitions_def.build_add_request([v.version_id for v in result.new_versions])]
-                if partitions_def is not None and result.new_versions
-                else []
-            ),
+            dynamic_partitions_requests=_partitions_to_add(result, cursor, partitions_def),
             asset_events=[
                 *(_materialization(v, is_partitioned=partitions_def is not None) for v in result.new_versions),
                 *(_check_evaluation(environment, health) for health in result.health),
@@ -123,24 +133,38 @@ def pims_sensor(
     return poll_pims
 
 
-def read_history(instance: DagsterInstance, pipeline: str) -> History:
-    """What the sensor must know of a pipeline's runs, from their tags.
+def read_history(instance: DagsterInstance, pipeline: str, assets: Collection[AssetKey]) -> History:
+    """What the sensor must know of a pipeline's runs.
 
     A run that a person started holds the pipeline while it lasts, and says nothing on what the sensor has asked for:
     it may be about an old version.
     """
-    of_pipeline = {names.PIPELINE_TAG: pipeline}
-    if instance.get_runs_count(RunsFilter(tags=of_pipeline, statuses=_NOT_FINISHED)):
+    if any(_is_of_pipeline(run, pipeline, assets) for run in instance.get_runs(RunsFilter(statuses=_NOT_FINISHED))):
         return History(last_run=RunFacts(state=RunState.IN_FLIGHT), last_success=None)
-    asked_for = {**of_pipeline, names.TRIGGER_TAG: [trigger.value for trigger in Trigger]}
-    runs = instance.get_runs(RunsFilter(tags=asked_for), limit=1)
-    successes = runs
-    if runs and runs[0].status is not DagsterRunStatus.SUCCESS:
+    asked_for = {names.PIPELINE_TAG: pipeline, names.TRIGGER_TAG: [trigger.value for trigger in Trigger]}
+    records = instance.get_run_records(RunsFilter(tags=asked_for), limit=1)
+    if not records:
+        return History(last_run=None, last_success=None)
+    run = records[0].dagster_run
+    if _will_be_retried(records[0]):
+        return History(last_run=RunFacts(state=RunState.IN_FLIGHT), last_success=None)
+    successes: Sequence[DagsterRun] = [run]
+    if run.status is not DagsterRunStatus.SUCCESS:
         successes = instance.get_runs(RunsFilter(tags=asked_for, statuses=[DagsterRunStatus.SUCCESS]), limit=1)
-    return History(
-        last_run=run_facts(runs[0]) if runs else None,
-        last_success=run_facts(successes[0]) if successes else None,
-    )
+    return History(last_run=run_facts(run), last_success=run_facts(successes[0]) if successes else None)
+
+
+def _is_of_pipeline(run: DagsterRun, pipeline: str, assets: Collection[AssetKey]) -> bool:
+    """Whether a run belongs to the pipeline: by its tag, or because a person chose one of its assets."""
+    return run.tags.get(names.PIPELINE_TAG) == pipeline or not (run.asset_selection or set()).isdisjoint(assets)
+
+
+def _will_be_retried(record: RunRecord) -> bool:
+    """Whether a crashed run is about to be run again by Dagster, which takes it some seconds to begin with."""
+    tags = record.dagster_run.tags
+    if record.dagster_run.status is not DagsterRunStatus.FAILURE or tags.get("dagster/will_retry") != "true":
+        return False
+    return record.end_time is not None and time.time() - record.end_time < RETRY_BEGINS_WITHIN_S
 
 
 def run_facts(run: DagsterRun) -> RunFacts:
@@ -167,11 +191,24 @@ def _run_requests(
     }
     return [
         RunRequest(
-            run_key=f"{pipeline}:{cursor.requests}:{'+'.join(sorted(latest.values()))}",
+            # Never a key again, even after a reset of the cursor: Dagster asks once for each, for ever.
+            run_key=f"{pipeline}:{cursor.requests}:{uuid4().hex}",
             tags=tags,
             partition_key=next(iter(latest.values())) if is_partitioned else None,
         )
     ]
+
+
+def _partitions_to_add(
+    result: WatchResult, cursor: Cursor, partitions_def: DynamicPartitionsDefinition | None
+) -> list[AddDynamicPartitionsRequest]:
+    """The new versions' partitions, and that of the version asked for: somebody may have deleted it since."""
+    if partitions_def is None:
+        return []
+    wanted = [version.version_id for version in result.new_versions]
+    if result.trigger is not None:
+        wanted += cursor.latest().values()
+    return [partitions_def.build_add_request(list(dict.fromkeys(wanted)))] if wanted else []
 
 
 def _materialization(version: FeedVersion, *, is_partitioned: bool) -> AssetMaterialization:
@@ -205,12 +242,13 @@ def _check_evaluation(environment: str, health: FeedHealth) -> AssetCheckEvaluat
 def _fail_where_a_person_must_act(cursor: Cursor, result: WatchResult, environment: str) -> None:
     """Fails the tick, so that it is red, where there is nothing to report and asking again cannot help.
 
-    A failed tick leaves the stored cursor as it was; nothing in it is news by then.
+    Only where that is so for every feed: a failed tick leaves the stored cursor as it was, and with it the memory of
+    a sibling that still answers or may again. That sibling's pipeline shows the trouble by the failed check.
     """
     if result.trigger is not None or result.new_versions or result.health:
         return
     helpless = [f"{environment}/{f}: {m.failure}" for f, m in cursor.feeds.items() if m.failure_is_permanent]
-    if helpless:
+    if len(helpless) == len(cursor.feeds):
         raise Failure(description="; ".join(helpless), allow_retries=False)
 
 
@@ -223,6 +261,8 @@ def _skip_reason(cursor: Cursor, environment: str) -> SkipReason:
                 f"{environment}/{feed}: could not tell, {memory.failures_in_row} in a row ({memory.failure}); "
                 f"last version {version}"
             )
+        elif feed in cursor.waiting():
+            told.append(f"{environment}/{feed}: version {version} waits for the run before it")
         else:
             told.append(f"{environment}/{feed}: no newer version than {version}")
     return SkipReason("; ".join(told))

@@ -7,6 +7,7 @@ tick's result is dropped: the archive is idempotent, and the vendor is asked aga
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -50,6 +51,8 @@ class WatchTiming:
 
 
 USUAL_TIMING = WatchTiming()
+MOST_CUT_SHORT = 2
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,14 +199,19 @@ class _Tick:
             moments.append(self.last_request_at + 0.01)
         seconds = max(0.0, min(moments) - now) if moments else None
         if self.requests:
-            done, _ = await asyncio.wait(self.requests.values(), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-            for feed in [feed for feed, request in self.requests.items() if request in done]:
-                self.take_answer(feed, self.requests.pop(feed))
+            await asyncio.wait(self.requests.values(), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            self.take_answers()
         else:
             await asyncio.sleep(seconds or 0.0)
 
+    def take_answers(self) -> None:
+        """Takes what has arrived."""
+        for feed in [feed for feed, request in self.requests.items() if request.done()]:
+            self.take_answer(feed, self.requests.pop(feed))
+
     def take_answer(self, feed: str, request: asyncio.Task[FetchOutcome]) -> None:
         memory = self.cursor.feeds[feed]
+        memory.cut_short = 0
         self.answered.add(feed)
         retry_after_s = None
         try:
@@ -217,6 +225,10 @@ class _Tick:
             self.take_failure(feed, "unreadable", str(error), is_permanent=False)
         except ContinuousGtfsError as error:
             self.take_failure(feed, "not_archived", str(error), is_permanent=False)
+        except Exception as error:
+            # A bug that one body brings out must not keep the other feed from being published.
+            _log.exception("%s: a bug in reading what the vendor sent", self.sources[feed].feed_id)
+            self.take_failure(feed, "bug", f"{type(error).__name__}: {error}", is_permanent=False)
         seconds = seconds_to_next_request(
             poll_every_s=self.sources[feed].poll_every_s,
             failures_in_row=memory.failures_in_row,
@@ -271,7 +283,8 @@ class _Tick:
                 self.next_request_at[feed] = min(self.next_request_at[feed], soon)
 
     async def cancel_requests(self) -> None:
-        for request in self.requests.values():
+        for feed, request in self.requests.items():
+            self.cursor.feeds[feed].cut_short += 1
             request.cancel()
         await asyncio.gather(*self.requests.values(), return_exceptions=True)
 
@@ -287,12 +300,18 @@ class _Tick:
             window_s=self.timing.window_s,
         )
 
-    async def fire_if_due(self) -> bool:
-        now = time.monotonic()
+    def is_due(self) -> bool:
+        """Whether a run is due. A slow feed whose requests were cut short twice is given the time to answer."""
         due_at = self.due_at()
-        if due_at is not None and due_at <= now:
+        if due_at is None or due_at > time.monotonic():
+            return False
+        return all(self.cursor.feeds[feed].cut_short < MOST_CUT_SHORT for feed in self.requests)
+
+    async def fire_if_due(self) -> bool:
+        if self.is_due():
             history = await self.read_history()
-            if history.last_run is None or history.last_run.state is not RunState.IN_FLIGHT:
+            self.take_answers()
+            if (history.last_run is None or history.last_run.state is not RunState.IN_FLIGHT) and self.is_due():
                 self.fire(Trigger.NEW_VERSION)
                 return True
         # What is owed from before is decided once a tick, after every feed has answered: newer versions come first.

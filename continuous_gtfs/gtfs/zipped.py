@@ -88,7 +88,7 @@ class ZippedFeed:
         """
         try:
             return self._zip.read(self._members[name])
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
+        except _DAMAGE as error:
             _raise_damaged(name, error)
 
     def chunks(self, name: str) -> Iterator[bytes]:
@@ -101,8 +101,12 @@ class ZippedFeed:
             with self._zip.open(self._members[name]) as stream:
                 while chunk := stream.read(_CHUNK_BYTES):
                     yield chunk
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
+        except _DAMAGE as error:
             _raise_damaged(name, error)
+
+
+# NotImplementedError is zipfile's word for flag bits that it does not know.
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError)
 
 
 def _raise_damaged(name: str, error: Exception) -> NoReturn:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from continuous_gtfs.errors import ConfigurationError
+
 
 class FeedKind(StrEnum):
     """What a feed's bytes are."""
@@ -39,6 +41,11 @@ class FeedSource:
     timeout_s: float
     max_bytes: int
     redirect_hosts: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        for name in ("poll_every_s", "timeout_s", "max_bytes"):
+            if getattr(self, name) <= 0:
+                raise ConfigurationError(f"{self.feed_id}: {name} is {getattr(self, name)}; it must be above 0")
 
     @property
     def feed_id(self) -> str:

@@ -51,6 +51,11 @@ def steps_hash(steps: Iterable[Step[Any]]) -> str:
     return _digest([step.source_hash() for step in steps])
 
 
+def code_version(steps: Iterable[Step[Any]], package_version: str) -> str:
+    """16 hex digits over the steps and the version of the package that runs them: what a rerun would do otherwise."""
+    return _digest([steps_hash(steps), package_version])
+
+
 def _digest(described: Any) -> str:
     text = json.dumps(described, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:HASH_DIGITS]

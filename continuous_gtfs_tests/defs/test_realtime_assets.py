@@ -5,18 +5,24 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from dagster import Definitions
+from dagster import AssetMaterialization, Definitions
 from google.transit import gtfs_realtime_pb2 as gtfs_rt
 
 from continuous_gtfs import names
 from continuous_gtfs.agencies.sound_transit.realtime import STEPS
+from continuous_gtfs.artifacts.publication import PublicationObject
 from continuous_gtfs.definitions.realtime import build_definitions
 from continuous_gtfs.defs import keys
+from continuous_gtfs.defs.published_schedule import INDEX_EXTENSION
 from continuous_gtfs.defs.realtime_assets import ENTITIES_CHECK, HEADER_AGE_CHECK
 from continuous_gtfs.defs.resources import VendorAccess
+from continuous_gtfs.gtfs.feed import Feed
+from continuous_gtfs.gtfs.schedule_index_builder import build_schedule_index
 from continuous_gtfs.pipeline.running import check_steps
-from continuous_gtfs.pipeline.step import step
+from continuous_gtfs.pipeline.step import StepContext, step
 from continuous_gtfs.realtime.feeds import RealtimeFeeds
+from continuous_gtfs.realtime.steps import UpdateFeedHeader
+from continuous_gtfs_tests.builders import feed_zip, small_feed_files
 from continuous_gtfs_tests.defs.conftest import Bench, failures_of
 
 JOB = "realtime_production"
@@ -119,14 +125,14 @@ def test_a_version_that_went_live_in_a_run_that_died_before_it_reported_is_mater
     assert [event.asset_key for event in again.get_asset_materialization_events()] == [key]
 
 
-def test_an_old_header_is_refused_and_the_last_good_feed_stays(bench: Bench) -> None:
+def test_a_header_from_the_future_is_refused_and_the_last_good_feed_stays(bench: Bench) -> None:
     good = bench.archive("production", VP, vehicles(now()))
     assert bench.run(location(bench), JOB).success
-    bench.archive("production", VP, vehicles(now() - timedelta(seconds=500)), fetched_at=now() + timedelta(seconds=1))
+    bench.archive("production", VP, vehicles(now() + timedelta(seconds=500)), fetched_at=now() + timedelta(seconds=1))
     result = bench.run(location(bench), JOB)
     assert not result.success
-    assert "production/vehicle_positions" in failures_of(result)
-    assert "500 s old" in failures_of(result) or "501 s old" in failures_of(result)
+    assert "production/vehicle_positions: the header timestamp is" in failures_of(result)
+    assert "s in the future" in failures_of(result)
     failed = [e.check_name for e in result.get_asset_check_evaluations() if not e.passed]
     assert failed == [HEADER_AGE_CHECK]
     live = bench.live("realtime/production/vehicle_positions")
@@ -173,11 +179,120 @@ def test_a_late_retry_never_replaces_a_newer_feed(bench: Bench) -> None:
     assert bench.run(location(bench), JOB, tags={tag: newer.version_id}).success
     late = bench.run(location(bench), JOB, tags={tag: older.version_id})
     assert late.success
-    (materialization,) = late.get_asset_materialization_events()
-    assert materialization.materialization.metadata["outcome"].value == "superseded"
+    assert late.get_asset_materialization_events() == [], "that would make what is live look fresh"
     live = bench.live("realtime/production/vehicle_positions")
     assert live is not None
     assert live.facts["inputs"][VP]["version_id"] == newer.version_id
+
+
+def test_an_old_header_is_refused(bench: Bench) -> None:
+    bench.archive("production", VP, vehicles(now() - timedelta(seconds=500)))
+    result = bench.run(location(bench), JOB)
+    assert not result.success
+    assert "s old; at most 90 s may be" in failures_of(result)
+    assert bench.live("realtime/production/vehicle_positions") is None
+
+
+def test_a_step_that_writes_another_timestamp_does_not_make_an_old_feed_fresh(bench: Bench) -> None:
+    bench.archive("production", VP, vehicles(now() - timedelta(seconds=500)))
+    assert not bench.run(location(bench, [UpdateFeedHeader(timestamp="now")]), JOB).success
+    assert bench.live("realtime/production/vehicle_positions") is None
+
+
+def test_a_late_run_of_an_old_version_is_superseded_and_does_not_fail(bench: Bench) -> None:
+    old = bench.archive("production", VP, vehicles(now() - timedelta(seconds=500)))
+    newer = bench.archive("production", VP, vehicles(now()))
+    tag = names.version_tag(VP)
+    assert bench.run(location(bench), JOB, tags={tag: newer.version_id}).success
+    assert bench.run(location(bench), JOB, tags={tag: old.version_id}).success
+
+
+def test_a_feed_that_is_still_refused_does_not_fail_the_runs_of_its_sibling(bench: Bench) -> None:
+    refused = bench.archive("production", TU, trip_updates(now() - timedelta(seconds=500)))
+    fresh = bench.archive("production", VP, vehicles(now()))
+    tags = {names.version_tag(TU): refused.version_id, names.version_tag(VP): fresh.version_id}
+    assert bench.run(location(bench), JOB, tags=tags | {names.CHANGED_TAG: VP}).success
+    assert bench.live("realtime/production/trip_updates") is None
+    assert not bench.run(location(bench), JOB, tags=tags | {names.CHANGED_TAG: TU}).success
+
+
+def test_what_is_wrong_with_one_publication_does_not_stop_the_other(bench: Bench) -> None:
+    for offset in (20, 0):
+        bench.archive("production", VP, vehicles(now() - timedelta(seconds=offset)))
+        bench.archive("production", TU, trip_updates(now() - timedelta(seconds=offset)))
+        if offset:
+            assert bench.run(location(bench), JOB).success
+            (bench.published / "realtime/production/vehicle_positions.manifest.json").write_text("{ damaged")
+    before = bench.live("realtime/production/trip_updates")
+    result = bench.run(location(bench), JOB)
+    assert not result.success
+    assert "vehicle_positions.manifest.json" in failures_of(result)
+    after = bench.live("realtime/production/trip_updates")
+    assert before is not None
+    assert after is not None
+    assert after.label != before.label
+
+
+def test_a_materialization_that_a_person_reported_is_no_stumbling_block(bench: Bench) -> None:
+    bench.archive("production", VP, vehicles(now()))
+    assert bench.run(location(bench), JOB).success
+    key = keys.published_realtime_key("production", VP)
+    bench.instance.report_runless_asset_event(AssetMaterialization(asset_key=key))
+    assert bench.run(location(bench), JOB).success
+
+
+def publish_schedule(bench: Bench, *, runs_now: bool) -> None:
+    """A schedule whose only trips run all day, today or never."""
+    today = datetime.now(UTC).date()
+    days = (today - timedelta(days=2), today + timedelta(days=2)) if runs_now else (today + timedelta(days=40),) * 2
+    files = small_feed_files(first_date=days[0], last_date=days[1])
+    header, *rows = files["stop_times.txt"].splitlines()
+    columns = header.split(",")
+    first, last = rows[0].split(","), rows[1].split(",")
+    for row, clock in ((first, "00:00:00"), (last, "48:00:00")):
+        row[columns.index("arrival_time")] = row[columns.index("departure_time")] = clock
+    last[columns.index("trip_id")] = first[columns.index("trip_id")]
+    stop_times = "\n".join([header, ",".join(first), ",".join(last)]) + "\n"
+    index = build_schedule_index(Feed.from_bytes(feed_zip(files | {"stop_times.txt": stop_times})))
+    bench.artifacts.publisher().publish(
+        names.schedule_publication("production"),
+        [PublicationObject(extension=INDEX_EXTENSION, data=index, content_type="application/gzip")],
+        label="s",
+        order=["1"],
+        manifest={},
+        now=now(),
+    )
+
+
+@pytest.mark.parametrize("runs_now", [True, False])
+def test_an_empty_feed_is_a_fault_while_trips_run_and_a_fact_while_none_do(bench: Bench, runs_now: bool) -> None:
+    publish_schedule(bench, runs_now=runs_now)
+    bench.archive("production", VP, vehicles(now(), count=0))
+    assert bench.run(location(bench), JOB).success is not runs_now
+
+
+def test_a_step_gets_the_published_schedule_and_a_schedule_that_cannot_be_read_does_not_stop_realtime(
+    bench: Bench,
+) -> None:
+    publish_schedule(bench, runs_now=True)
+    bench.archive("production", VP, vehicles(now() - timedelta(seconds=20)))
+    assert bench.run(location(bench, [label_by_inputs]), JOB).success
+    assert first_label(bench) == "a schedule"
+    (bench.published / "schedule/production/gtfs.manifest.json").write_text("{ damaged")
+    bench.archive("production", VP, vehicles(now()))
+    assert bench.run(location(bench, [label_by_inputs]), JOB).success
+    assert first_label(bench) == "no schedule"
+
+
+@step(files=[VP])
+def label_by_inputs(feeds: RealtimeFeeds, context: StepContext) -> None:
+    label = "a schedule" if "schedule_index" in context.inputs else "no schedule"
+    feeds.edit(VP).entity[0].vehicle.vehicle.label = label
+
+
+def first_label(bench: Bench) -> str:
+    body = (bench.published / "realtime/production/vehicle_positions.pb").read_bytes()
+    return gtfs_rt.FeedMessage.FromString(body).entity[0].vehicle.vehicle.label
 
 
 def test_without_any_version_the_run_says_where_to_look(bench: Bench) -> None:

@@ -6,12 +6,14 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from dagster import (
     AssetCheckEvaluation,
     AssetMaterialization,
     DagsterInstance,
+    DagsterRun,
     DagsterRunStatus,
     Failure,
     RunsFilter,
@@ -28,12 +30,23 @@ from continuous_gtfs.defs.decisions import RunFacts, RunState
 from continuous_gtfs.defs.resources import VendorAccess
 from continuous_gtfs.defs.sensors import pims_sensor, read_history
 from continuous_gtfs.defs.watch import WatchTiming
+from continuous_gtfs.errors import ConfigurationError
 from continuous_gtfs.pims.catalog import FeedKind, FeedSource
 from continuous_gtfs_tests.defs.conftest import Bench
 from continuous_gtfs_tests.simulator.running import TOKENS, RunningSimulator, serve_in_thread
 
 VP, TU = "vehicle_positions", "trip_updates"
 SETTINGS = ("PIMS_PRODUCTION_URL", "PIMS_PRODUCTION_TOKEN")
+
+
+ASSETS = {
+    FeedKind.SCHEDULE: [keys.transformed_feed_key("production"), keys.published_schedule_key("production")],
+    FeedKind.REALTIME: [keys.published_realtime_key("production", feed) for feed in (VP, TU)],
+}
+
+
+# A queued run needs a queue, which the direct coordinator does not have.
+ENDED_OR_NEVER_USED = {"SUCCESS", "FAILURE", "CANCELED", "QUEUED"}
 
 
 @job
@@ -65,6 +78,7 @@ def sensor_of(kind: FeedKind, **changes: Any) -> SensorDefinition:
         environment="production",
         sources=sources(kind, **changes),
         code_version="code",
+        assets=ASSETS[kind],
         partitions_def=keys.schedule_versions("production") if kind is FeedKind.SCHEDULE else None,
         timing=WatchTiming(tick_s=1.6, window_s=0.3, sibling_poll_s=0.05, run_poll_s=0.05),
     )
@@ -136,10 +150,72 @@ def test_a_run_that_a_person_started_holds_the_pipeline_and_owes_nothing_once_it
     run_as_asked(bench.instance, first.run_requests[0])
     tags = {names.PIPELINE_TAG: "schedule/production", "dagster/partition": "an older version"}
     bench.instance.create_run_for_job(job_def=no_work, tags=tags, status=DagsterRunStatus.STARTED)
-    assert read_history(bench.instance, "schedule/production").last_run == RunFacts(state=RunState.IN_FLIGHT)
+    history = read_history(bench.instance, "schedule/production", ASSETS[FeedKind.SCHEDULE])
+    assert history.last_run == RunFacts(state=RunState.IN_FLIGHT)
     (run,) = bench.instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED]))
     bench.instance.report_run_canceled(run)
     assert tick(bench, sensor, rested(first.cursor)).run_requests == []
+
+
+@pytest.mark.parametrize("status", [s for s in DagsterRunStatus if s.value not in ENDED_OR_NEVER_USED])
+def test_a_run_of_the_pipelines_assets_holds_the_pipeline_without_any_tag(
+    bench: Bench, status: DagsterRunStatus
+) -> None:
+    assets = ASSETS[FeedKind.SCHEDULE]
+    chosen = frozenset(assets[:1])
+    bench.instance.add_run(DagsterRun("__ASSET_JOB", run_id=str(uuid4()), asset_selection=chosen, status=status))
+    assert read_history(bench.instance, "schedule/production", assets).last_run == RunFacts(state=RunState.IN_FLIGHT)
+    assert read_history(bench.instance, "realtime/production", ASSETS[FeedKind.REALTIME]).last_run is None
+
+
+def test_a_crashed_run_that_dagster_is_about_to_retry_still_holds_the_pipeline(bench: Bench) -> None:
+    first = tick(bench, sensor_of(FeedKind.SCHEDULE))
+    tags = {**first.run_requests[0].tags, "dagster/will_retry": "true"}
+    run = bench.instance.create_run_for_job(job_def=no_work, tags=tags, status=DagsterRunStatus.STARTED)
+    bench.instance.report_run_failed(run)
+    history = read_history(bench.instance, "schedule/production", ASSETS[FeedKind.SCHEDULE])
+    assert history.last_run == RunFacts(state=RunState.IN_FLIGHT)
+
+
+def test_the_partition_of_a_version_that_is_asked_for_again_is_added_again(bench: Bench) -> None:
+    sensor = sensor_of(FeedKind.SCHEDULE)
+    first = tick(bench, sensor)
+    again = tick(bench, sensor, rested(first.cursor))
+    (added,) = again.dynamic_partitions_requests
+    assert list(added.partition_keys) == [again.run_requests[0].partition_key]
+
+
+def test_a_reset_of_the_cursor_never_gives_a_run_key_a_second_time(bench: Bench) -> None:
+    sensor = sensor_of(FeedKind.SCHEDULE)
+    assert tick(bench, sensor).run_requests[0].run_key != tick(bench, sensor).run_requests[0].run_key
+
+
+def test_a_time_out_that_no_tick_can_hold_is_refused(bench: Bench) -> None:
+    with pytest.raises(ConfigurationError, match=r"production/schedule: timeout_s is 2; it must be below the 1\.6 s"):
+        sensor_of(FeedKind.SCHEDULE, timeout_s=2.0)
+
+
+def test_a_tick_does_not_forget_the_feed_that_answers_because_its_sibling_is_refused(
+    bench: Bench, vendor: RunningSimulator
+) -> None:
+    vendor.set_fault("production", VP, "redirect", count=None)
+    sensor = sensor_of(FeedKind.REALTIME)
+    cursor = tick(bench, sensor).cursor
+    run_as_asked(bench.instance, _Asked(cursor))
+    again = tick(bench, sensor, rested(cursor))
+    assert json.loads(again.cursor)["feeds"][TU]["outcomes"]["unchanged"] >= 1
+    assert "redirect_refused" in again.skip_reason.skip_message
+
+
+class _Asked:
+    """A request as the cursor remembers it."""
+
+    def __init__(self, cursor: str) -> None:
+        requested = json.loads(cursor)["requested"]
+        self.tags = {names.version_tag(feed): version for feed, version in requested.items()} | {
+            names.PIPELINE_TAG: "realtime/production",
+            names.TRIGGER_TAG: "new_version",
+        }
 
 
 def test_a_request_that_never_became_a_run_is_made_again(bench: Bench) -> None:
