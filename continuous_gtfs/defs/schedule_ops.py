@@ -3,10 +3,12 @@
 Environments share the step ops: which version and environment a run is about travels with the feed.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dagster import In, MetadataValue, Nothing, OpDefinition, OpExecutionContext, Out, op
+from dagster._core.definitions.utils import DISALLOWED_NAMES
 
 from continuous_gtfs import __version__
 from continuous_gtfs.artifacts.transformed import TransformedFeed
@@ -14,7 +16,7 @@ from continuous_gtfs.defs.failures import SCHEDULE_RETRIES, failures_explained
 from continuous_gtfs.defs.feeds_in_memory import FEEDS_IN_MEMORY
 from continuous_gtfs.defs.resources import Artifacts
 from continuous_gtfs.defs.step_results import step_table
-from continuous_gtfs.errors import ConfigurationError
+from continuous_gtfs.errors import ConfigurationError, StepDefinitionError
 from continuous_gtfs.gtfs.feed import Feed
 from continuous_gtfs.gtfs.schedule_index_builder import build_schedule_index
 from continuous_gtfs.gtfs.zip_writing import ZIP_WRITER
@@ -26,6 +28,8 @@ from continuous_gtfs.versions import FeedVersion
 
 # Schedule work takes turns on the cores; see concurrency.pools in dagster.yaml.
 SCHEDULE_POOL = "schedule"
+STORE_OP = "store_transformed_feed"
+READ_OP = re.compile(r"read_\w+_version")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,16 @@ def read_version_op(environment: str) -> OpDefinition:
 
 
 def step_op(step: Step[Feed]) -> OpDefinition:
-    """One step as an op: its log lines are the op's, its result a table on the op's output."""
+    """One step as an op: its log lines are the op's, its result a table on the op's output.
+
+    Raises:
+        StepDefinitionError: No op can have the step's name.
+    """
+    if step.name == STORE_OP or READ_OP.fullmatch(step.name) or step.name in DISALLOWED_NAMES:
+        raise StepDefinitionError(
+            f"a step of the schedule cannot be named {step.name}: the pipeline or Dagster has that name; "
+            'give it another with name="..."'
+        )
 
     @op(
         name=step.name,
@@ -95,7 +108,7 @@ def step_op(step: Step[Feed]) -> OpDefinition:
 def store_transformed_op(steps: Sequence[Step[Feed]]) -> OpDefinition:
     """The transformed zip and its schedule index into the store, then the record that names them."""
 
-    @op(name="store_transformed_feed", out=Out(Nothing), pool=SCHEDULE_POOL)
+    @op(name=STORE_OP, out=Out(Nothing), pool=SCHEDULE_POOL)
     def store_transformed_feed(context: OpExecutionContext, artifacts: Artifacts, progress: FeedInProgress) -> None:
         version = progress.version
         with failures_explained(SCHEDULE_RETRIES, context.retry_number):

@@ -148,6 +148,68 @@ def test_a_hanging_feed_does_not_hold_up_its_sibling() -> None:
     assert asyncio.run(run_tick()).changed == {VP}
 
 
+def test_a_slow_sibling_is_given_the_time_to_answer_when_it_has_been_cut_short_twice() -> None:
+    """A feed that changes at every poll would otherwise end each tick before its slow sibling has answered."""
+    cursor = quiet_cursor()
+    taken: list[bool] = []
+    for number in range(2, 6):
+        vendor = ScriptedVendor(
+            {VP: [body(str(number))], TU: [NotModified()]}, history=lambda: done(RunState.SUCCEEDED)
+        )
+
+        async def fetch(
+            source: FeedSource, etag: str | None, last_modified: str | None, vendor: ScriptedVendor = vendor
+        ) -> FetchOutcome:
+            if source.feed == TU:
+                await asyncio.sleep(TIMING.window_s * 1.5)
+            return await vendor.fetch(source, etag, last_modified)
+
+        seams = Vendor(fetch=fetch, identify=identify, save=vendor.save, history=vendor.history)
+        result = asyncio.run(watch(SOURCES, cursor, seams, code_version="code", process="p1", timing=TIMING))
+        assert result.trigger is Trigger.NEW_VERSION
+        taken.append(cursor.feeds[TU].outcomes.get("unchanged", 0) > sum(taken))
+        for memory in cursor.feeds.values():
+            memory.not_before = 0
+    assert taken == [False, False, True, False]
+
+
+def test_a_bug_that_one_body_brings_out_does_not_stop_the_other_feed() -> None:
+    def identify_or_trip(source: FeedSource, answer: Body, fetched_at: datetime) -> FeedVersion:
+        if source.feed == TU:
+            raise KeyError("a bug")
+        return identify(source, answer, fetched_at)
+
+    vendor = ScriptedVendor({VP: [body("2")], TU: [body("2")]}, history=lambda: done(RunState.SUCCEEDED))
+    seams = Vendor(fetch=vendor.fetch, identify=identify_or_trip, save=vendor.save, history=vendor.history)
+    cursor = quiet_cursor()
+    result = asyncio.run(watch(SOURCES, cursor, seams, code_version="code", process="p1", timing=TIMING))
+    assert result.changed == {VP}
+    assert cursor.feeds[TU].failure == "bug: KeyError: 'a bug'"
+
+
+def test_an_answer_that_arrives_while_the_runs_are_looked_at_joins_the_run() -> None:
+    arrived = asyncio.Event()
+
+    async def run_tick() -> WatchResult:
+        loop = asyncio.get_running_loop()
+        vendor = ScriptedVendor({VP: [body("2")], TU: [body("2")]})
+
+        async def fetch(source: FeedSource, etag: str | None, last_modified: str | None) -> FetchOutcome:
+            if source.feed == TU:
+                await arrived.wait()
+            return await vendor.fetch(source, etag, last_modified)
+
+        def history() -> History:
+            loop.call_soon_threadsafe(arrived.set)
+            asyncio.run_coroutine_threadsafe(asyncio.sleep(0.05), loop).result()
+            return done(RunState.SUCCEEDED)
+
+        seams = Vendor(fetch=fetch, identify=identify, save=vendor.save, history=history)
+        return await watch(SOURCES, quiet_cursor(), seams, code_version="code", process="p1", timing=TIMING)
+
+    assert asyncio.run(run_tick()).changed == {VP, TU}
+
+
 def test_while_a_run_is_in_flight_the_newest_version_supersedes_what_waited() -> None:
     states = [RunState.IN_FLIGHT] * 4 + [RunState.SUCCEEDED]
 
