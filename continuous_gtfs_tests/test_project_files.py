@@ -19,7 +19,9 @@ from continuous_gtfs_tests.real_data import ROOT
 
 PIN = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)==([A-Za-z0-9.+!_-]+)")
 # A path of one machine, or the address of a package file or index.
-MACHINE = re.compile(r"(?:^|[^A-Za-z0-9._}-])/(?:work|root|farm)/|https?://\S*(?:/simple\b|/packages/|\.whl\b|\.tgz\b)")
+MACHINE = re.compile(
+    r"(?:^|[^A-Za-z0-9._}-])/(?:home|root|Users|mnt|work)/|https?://\S*(?:/simple\b|/packages/|\.whl\b|\.tgz\b)"
+)
 WORKSPACE = "/app/deploy/workspace.yaml"
 
 
@@ -90,7 +92,7 @@ def test_no_file_names_a_machine_or_a_package_index() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["cd /work/main", "'/root/.cache'", "x @ https://example.org/simple/x", "http://a/b.whl"]
+    "text", ["cd /home/me/project", "'/Users/me/.cache'", "x @ https://example.org/simple/x", "http://a/b.whl"]
 )
 def test_the_search_for_machines_finds_one(text: str) -> None:
     assert MACHINE.search(text)

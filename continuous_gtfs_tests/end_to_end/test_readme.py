@@ -91,7 +91,7 @@ def test_dagster_dev_runs_from_the_root_beside_the_services(tmp_path: Path) -> N
             wait_for(lambda: locations(port) == {"schedule", "realtime"}, what="both locations loaded", timeout_s=90)
             publisher = Publisher(LocalStore(tmp_path / "published"))
             for name in (names.schedule_publication("qa"), names.realtime_publication("qa", "trip_updates")):
-                wait_for(lambda n=name: publisher.current(n), what=f"{name} published", timeout_s=90)
+                assert wait_for(lambda n=name: publisher.current(n), what=f"{name} published", timeout_s=90)
         finally:
             end_trees({process.pid: signal.SIGINT}, grace_s=15)
             process.wait(timeout=10)

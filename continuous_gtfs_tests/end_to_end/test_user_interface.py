@@ -76,7 +76,7 @@ def test_freshness_is_evaluated_for_vendor_feeds_and_published_feeds(deployment:
             == "HEALTHY"
         )
 
-    wait_for(fresh, what="freshness of the production vehicle positions", timeout_s=90)
+    assert wait_for(fresh, what="freshness of the production vehicle positions", timeout_s=90)
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ def test_a_pair_of_realtime_feeds_is_one_run(deployment: Deployment) -> None:
         runs = deployment.runs("realtime", "production")
         return [run.run_id for run in runs if run.tags.get(names.CHANGED_TAG) == "trip_updates,vehicle_positions"]
 
-    wait_for(lambda: len(pairs()) >= 3, what="three runs that carry both feeds")
+    assert wait_for(lambda: len(pairs()) >= 3, what="three runs that carry both feeds")
 
 
 def test_runs_of_one_pipeline_never_overlap(deployment: Deployment) -> None:
