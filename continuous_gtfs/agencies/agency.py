@@ -124,6 +124,10 @@ def _module(name: str, part: str) -> ModuleType:
     wanted = f"{name}.{part}"
     try:
         return importlib.import_module(wanted)
+    except SyntaxError as error:
+        raise ConfigurationError(
+            f"{error.filename}, line {error.lineno}: {error.msg}: mend the agency's module"
+        ) from error
     except ModuleNotFoundError as error:
         # A missing import inside an existing agency module is a bug there, not an unknown agency.
         if error.name is None or not (wanted == error.name or wanted.startswith(error.name + ".")):

@@ -26,6 +26,7 @@ class FeedMemory:
         failure: Why the last fetch could not tell; None after one that could.
         failure_is_permanent: A person must act; asking again will not help.
         reported_failing: What the feed's check was last reported as; None before the first report.
+        reported_kind: The kind of failure that the check names.
         not_before: POSIX seconds before which the vendor is not to be asked again.
         cut_short: Requests in a row that a tick ended before the vendor had answered.
     """
@@ -38,6 +39,7 @@ class FeedMemory:
     failure: str | None = None
     failure_is_permanent: bool = False
     reported_failing: bool | None = None
+    reported_kind: str | None = None
     not_before: float = 0.0
     cut_short: int = 0
 
@@ -53,12 +55,14 @@ class Cursor:
         feeds: By feed name.
         requested: By feed name, the version_id that the last run request carried.
         requests: Run requests so far; makes every run key unique, since Dagster never asks twice for one key.
+        polled_at: POSIX seconds of the end of the last tick that asked the vendor.
         process: Identity of the code server process of the last tick; another one means a start.
     """
 
     feeds: dict[str, FeedMemory]
     requested: dict[str, str] = field(default_factory=dict)
     requests: int = 0
+    polled_at: float = 0.0
     process: str | None = None
 
     def waiting(self) -> frozenset[str]:
@@ -81,6 +85,7 @@ class Cursor:
                 "feeds": feeds,
                 "requested": self.requested,
                 "requests": self.requests,
+                "polled_at": self.polled_at,
                 "process": self.process,
             },
             sort_keys=True,
@@ -107,6 +112,7 @@ class Cursor:
             feeds={feed: _memory_from_dict(known[feed]) if feed in known else FeedMemory() for feed in names},
             requested=found["requested"],
             requests=found["requests"],
+            polled_at=found["polled_at"],
             process=found["process"],
         )
 
@@ -121,6 +127,7 @@ def _memory_to_dict(memory: FeedMemory) -> dict[str, Any]:
         "failure": memory.failure,
         "failure_is_permanent": memory.failure_is_permanent,
         "reported_failing": memory.reported_failing,
+        "reported_kind": memory.reported_kind,
         "not_before": memory.not_before,
         "cut_short": memory.cut_short,
     }

@@ -256,7 +256,8 @@ def _guards(
         has_entities(
             transformed.feeds.message(feed),
             published_entities=live.facts.get("entities", {}).get(feed) if live else None,
-            trips_running=None if index is None else index.trips_running_at(now),
+            # A schedule that has expired cannot tell that no trip runs.
+            trips_running=index.trips_running_at(now) if index is not None and index.covers(now) else None,
         ),
     )
 

@@ -270,7 +270,9 @@ def _transformed(artifacts: Artifacts, environment: str, version_id: str) -> tup
 
 
 def _trip_count(record: TransformedFeed, transformed: TransformedFeeds) -> int:
-    return len(ScheduleIndex.from_bytes(transformed.read_bytes(record.index_digest)).trips)
+    """Trips that have stop times."""
+    index = ScheduleIndex.from_bytes(transformed.read_bytes(record.index_digest))
+    return sum(trip.start_s is not None for trip in index.trips.values())
 
 
 def _require_passed_gate(record: TransformedFeed, transformed: TransformedFeeds) -> None:

@@ -45,6 +45,8 @@ _RUN_STATES = {
     DagsterRunStatus.FAILURE: RunState.FAILED,
     DagsterRunStatus.CANCELED: RunState.CANCELED,
 }
+# How long after a tick that asked the vendor in vain the next ones say so, by failing, before one asks again.
+TOLD_FOR_S = 15.0
 # Dagster's retries begin within its loop of 5 s; one that has not begun by then is not waited for.
 RETRY_BEGINS_WITHIN_S = 60.0
 _NOT_FINISHED = [status for status in DagsterRunStatus if status not in _RUN_STATES]
@@ -96,6 +98,7 @@ def pims_sensor(
     )
     def poll_pims(context: SensorEvaluationContext, artifacts: Artifacts, vendor_access: VendorAccess) -> SensorResult:
         cursor = Cursor.from_json(context.cursor, (source.feed for source in sources))
+        _fail_where_a_person_must_act(cursor, environment, now=time.time())
         archive = artifacts.archive()
 
         async def tick() -> WatchResult:
@@ -118,7 +121,6 @@ def pims_sensor(
         for health in result.health:
             level = logging.WARNING if health.is_failing else logging.INFO
             context.log.log(level, "%s/%s: %s", environment, health.feed, health.message)
-        _fail_where_a_person_must_act(cursor, result, environment)
         return SensorResult(
             run_requests=_run_requests(result, cursor, name, code_version, partitions_def is not None),
             skip_reason=_skip_reason(cursor, environment) if result.trigger is None else None,
@@ -239,16 +241,14 @@ def _check_evaluation(environment: str, health: FeedHealth) -> AssetCheckEvaluat
     )
 
 
-def _fail_where_a_person_must_act(cursor: Cursor, result: WatchResult, environment: str) -> None:
-    """Fails the tick, so that it is red, where there is nothing to report and asking again cannot help.
+def _fail_where_a_person_must_act(cursor: Cursor, environment: str, *, now: float) -> None:
+    """Fails the tick, so that it is red, where the tick before it found that asking again cannot help for any feed.
 
-    Only where that is so for every feed: a failed tick leaves the stored cursor as it was, and with it the memory of
-    a sibling that still answers or may again. That sibling's pipeline shows the trouble by the failed check.
+    A failed tick leaves the stored cursor as it was. So it asks nothing of the vendor, and nothing is forgotten; after
+    ``TOLD_FOR_S`` the next tick asks again.
     """
-    if result.trigger is not None or result.new_versions or result.health:
-        return
     helpless = [f"{environment}/{f}: {m.failure}" for f, m in cursor.feeds.items() if m.failure_is_permanent]
-    if len(helpless) == len(cursor.feeds):
+    if len(helpless) == len(cursor.feeds) and 0 <= now - cursor.polled_at < TOLD_FOR_S:
         raise Failure(description="; ".join(helpless), allow_retries=False)
 
 

@@ -125,6 +125,7 @@ async def watch(
         return await tick.run()
     finally:
         await tick.cancel_requests()
+        cursor.polled_at = time.time()
 
 
 def seconds_to_wait(memory: FeedMemory, poll_every_s: float, now: float) -> float:
@@ -257,7 +258,7 @@ class _Tick:
         if memory.reported_failing is not False:
             message = "the vendor answers again" if memory.reported_failing else "the vendor answers"
             self.result.health.append(FeedHealth(feed=feed, is_failing=False, message=message))
-            memory.reported_failing = False
+            memory.reported_failing, memory.reported_kind = False, None
 
     def take_failure(self, feed: str, kind: str, reason: str, *, is_permanent: bool) -> None:
         memory = self.cursor.feeds[feed]
@@ -265,8 +266,8 @@ class _Tick:
         memory.failures_in_row += 1
         memory.failure, memory.failure_is_permanent = f"{kind}: {reason}", is_permanent
         is_failing = is_permanent or memory.failures_in_row >= self.timing.failing_after
-        if is_failing and not memory.reported_failing:
-            memory.reported_failing = True
+        if is_failing and (not memory.reported_failing or memory.reported_kind != kind):
+            memory.reported_failing, memory.reported_kind = True, kind
             self.result.health.append(FeedHealth(feed=feed, is_failing=True, message=memory.failure))
 
     def hurry_siblings(self) -> None:

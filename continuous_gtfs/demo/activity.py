@@ -166,8 +166,7 @@ class Activity:
             for sensor in node["sensors"]:
                 state = sensor["sensorState"]
                 for tick in state["ticks"]:
-                    message = ((tick["error"] or {}).get("message") or "no message").strip().splitlines()[-1]
-                    self.failed_ticks[sensor["name"], tick["tickId"]] = message
+                    self.failed_ticks[sensor["name"], tick["tickId"]] = _innermost_message(tick["error"] or {})
                 remembered |= self._take_cursor(sensor["name"], (state["typeSpecificData"] or {}).get("lastCursor"))
         if not self._outcomes_before:
             self._outcomes_before = remembered
@@ -211,3 +210,9 @@ def could_not_tell(look: Callable[[], None]) -> str | None:
     except TransientError as error:
         return str(error)
     return None
+
+
+def _innermost_message(error: dict[str, Any]) -> str:
+    """What a failed tick died of: Dagster's own words around it say only that something did."""
+    chain = [error, *(error.get("causes") or [])]
+    return (chain[-1].get("message") or "no message").strip().splitlines()[-1]

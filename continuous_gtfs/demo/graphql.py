@@ -26,7 +26,11 @@ query Activity($runs: RunsFilter!, $since: Float!, $sinceMillis: String!) {
           sensorState {
             status
             typeSpecificData { ... on SensorData { lastCursor } }
-            ticks(limit: 100, afterTimestamp: $since, statuses: [FAILURE]) { tickId timestamp error { message } }
+            ticks(limit: 100, afterTimestamp: $since, statuses: [FAILURE]) {
+              tickId
+              timestamp
+              error { message causes { message } }
+            }
           }
         }
       }

@@ -209,9 +209,9 @@ def _no_live() -> Iterator[None]:
 
 
 def _check_writable(path: Path) -> None:
-    """Find out before the demo runs, not after it."""
+    """Find out before the demo runs, not after it; what an earlier demo wrote there is no summary of this one."""
     try:
-        path.open("a").close()
+        path.write_text("")
     except OSError as error:
         raise ConfigurationError(f"--json {path}: {error.strerror}") from error
 

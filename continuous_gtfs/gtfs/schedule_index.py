@@ -136,6 +136,15 @@ class ScheduleIndex:
         """Service that runs on a service date, exceptions applied."""
         return frozenset(service_id for service_id, dates in self.dates_by_service.items() if service_date in dates)
 
+    def covers(self, now: datetime) -> bool:
+        """Whether ``now`` lies between the schedule's first and last service date.
+
+        Before and after, that no trip runs says nothing of the agency: the schedule has expired or has not begun.
+        """
+        dates = [service_date for each in self.dates_by_service.values() for service_date in each]
+        today = now.astimezone(self.timezone).date()
+        return bool(dates) and min(dates) <= today <= max(dates)
+
     def trips_running_at(self, now: datetime) -> int:
         """Trips that the schedule has under way at ``now``, first and last moment included.
 

@@ -53,6 +53,12 @@ def test_a_missing_import_inside_an_agency_is_not_taken_for_an_unknown_agency(ou
         load_agency(outside_package.name)
 
 
+def test_an_agency_that_is_no_python_names_file_and_line(outside_package: Path) -> None:
+    (outside_package / "feeds.py").write_text("FIRST = 1\nAGENCY = (\n")
+    with pytest.raises(ConfigurationError, match=r"feeds\.py, line 2: .*was never closed"):
+        load_agency(outside_package.name)
+
+
 def test_a_feeds_module_without_an_agency_is_refused(outside_package: Path) -> None:
     (outside_package / "feeds.py").write_text("AGENCY = 'Sound Transit'\n")
     with pytest.raises(ConfigurationError, match="declares no AGENCY"):

@@ -241,11 +241,18 @@ def test_a_materialization_that_a_person_reported_is_no_stumbling_block(bench: B
     assert bench.run(location(bench), JOB).success
 
 
-def publish_schedule(bench: Bench, *, runs_now: bool) -> None:
-    """A schedule whose only trips run all day, today or never."""
+def publish_schedule(bench: Bench, *, first_day: int = -10, last_day: int = 10, is_idle: bool = False) -> None:
+    """A schedule whose only trip runs all day, on the days from ``first_day`` to ``last_day`` from today.
+
+    Args:
+        is_idle: Without service from four days ago to in four days.
+    """
     today = datetime.now(UTC).date()
-    days = (today - timedelta(days=2), today + timedelta(days=2)) if runs_now else (today + timedelta(days=40),) * 2
-    files = small_feed_files(first_date=days[0], last_date=days[1])
+    files = small_feed_files(
+        first_date=today + timedelta(days=first_day),
+        last_date=today + timedelta(days=last_day),
+        dates_removed=[today + timedelta(days=offset) for offset in range(-4, 5)] if is_idle else (),
+    )
     header, *rows = files["stop_times.txt"].splitlines()
     columns = header.split(",")
     first, last = rows[0].split(","), rows[1].split(",")
@@ -264,17 +271,25 @@ def publish_schedule(bench: Bench, *, runs_now: bool) -> None:
     )
 
 
-@pytest.mark.parametrize("runs_now", [True, False])
-def test_an_empty_feed_is_a_fault_while_trips_run_and_a_fact_while_none_do(bench: Bench, runs_now: bool) -> None:
-    publish_schedule(bench, runs_now=runs_now)
+@pytest.mark.parametrize("is_idle", [True, False])
+def test_an_empty_feed_is_a_fault_while_trips_run_and_a_fact_while_none_do(bench: Bench, is_idle: bool) -> None:
+    publish_schedule(bench, is_idle=is_idle)
     bench.archive("production", VP, vehicles(now(), count=0))
-    assert bench.run(location(bench), JOB).success is not runs_now
+    assert bench.run(location(bench), JOB).success is is_idle
+
+
+def test_a_schedule_that_has_expired_does_not_excuse_an_empty_feed(bench: Bench) -> None:
+    publish_schedule(bench, first_day=-400, last_day=-300)
+    bench.archive("production", VP, vehicles(now() - timedelta(seconds=20)))
+    assert bench.run(location(bench), JOB).success
+    bench.archive("production", VP, vehicles(now(), count=0))
+    assert not bench.run(location(bench), JOB).success
 
 
 def test_a_step_gets_the_published_schedule_and_a_schedule_that_cannot_be_read_does_not_stop_realtime(
     bench: Bench,
 ) -> None:
-    publish_schedule(bench, runs_now=True)
+    publish_schedule(bench)
     bench.archive("production", VP, vehicles(now() - timedelta(seconds=20)))
     assert bench.run(location(bench, [label_by_inputs]), JOB).success
     assert first_label(bench) == "a schedule"

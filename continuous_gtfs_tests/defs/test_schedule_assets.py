@@ -157,9 +157,10 @@ def test_what_the_gate_refused_is_not_accepted_when_it_is_rerun(bench: Bench) ->
         assert not bench.run(location(bench, []), JOB, partition_key=worse.version_id).success
 
 
-def test_a_feed_without_trips_is_never_published(bench: Bench) -> None:
+@pytest.mark.parametrize("emptied", [("trips.txt", "stop_times.txt"), ("stop_times.txt",)])
+def test_a_feed_without_trips_is_never_published(bench: Bench, emptied: tuple[str, ...]) -> None:
     files = small_feed_files(first_date=TODAY - timedelta(days=7), last_date=TODAY + timedelta(days=60))
-    headers = {name: files[name].splitlines(keepends=True)[0] for name in ("trips.txt", "stop_times.txt")}
+    headers = {name: files[name].splitlines(keepends=True)[0] for name in emptied}
     hollow = bench.archive("production", "schedule", feed_zip(files | headers))
     result = bench.run(location(bench, []), JOB, partition_key=hollow.version_id)
     assert not result.success

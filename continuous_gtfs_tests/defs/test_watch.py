@@ -287,6 +287,14 @@ def test_a_feed_that_answers_for_the_first_time_is_reported_as_answering() -> No
     assert {(h.feed, h.is_failing) for h in result.health} == {(VP, False), (TU, False)}
 
 
+def test_a_feed_that_fails_in_another_way_is_reported_anew() -> None:
+    cursor = quiet_cursor()
+    cursor.feeds[VP].reported_failing, cursor.feeds[VP].reported_kind, cursor.feeds[VP].failures_in_row = True, "x", 2
+    vendor = ScriptedVendor({VP: [FAILED], TU: [NotModified()]}, history=lambda: done(RunState.SUCCEEDED))
+    result, _ = tick(vendor, cursor)
+    assert [(h.feed, h.message) for h in result.health] == [(VP, "timeout: no answer within 8 s")]
+
+
 def test_a_version_that_could_not_be_archived_is_not_a_version_yet() -> None:
     vendor = ScriptedVendor(
         {VP: [Body(b"disk full"), body("2")], TU: [NotModified()]}, history=lambda: done(RunState.SUCCEEDED)

@@ -24,7 +24,7 @@ from continuous_gtfs.demo.processes import Platform
 Value = TypeVar("Value")
 
 
-def wait_for(condition: Callable[[], Value | None], *, what: str, timeout_s: float = 60.0) -> Value:
+def wait_for(condition: Callable[[], Value | None], *, what: str, timeout_s: float = 120.0) -> Value:
     """The first true value of ``condition``; fails the test with ``what`` when there is none in time."""
     deadline = time.monotonic() + timeout_s
     while True:
@@ -82,7 +82,7 @@ class Deployment:
         message.ParseFromString(data)
         return message
 
-    def wait_for_newer(self, name: str, than: Manifest | None, *, timeout_s: float = 60.0) -> Manifest:
+    def wait_for_newer(self, name: str, than: Manifest | None, *, timeout_s: float = 120.0) -> Manifest:
         def newer() -> Manifest | None:
             manifest = self.manifest(name)
             return manifest if manifest and (than is None or manifest.label != than.label) else None

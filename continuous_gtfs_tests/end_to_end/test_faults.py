@@ -44,7 +44,7 @@ def test_a_fault_of_a_realtime_feed_keeps_the_last_good_one_and_shows_on_the_ass
     deployment: Deployment, kinds: Sequence[str]
 ) -> None:
     for environment, feed in REALTIME_FEEDS:
-        deployment.wait_for_newer(publication(environment, feed), None, timeout_s=90)
+        deployment.wait_for_newer(publication(environment, feed), None)
     targets = list(zip(kinds, REALTIME_FEEDS, strict=False))
     counted = {kind: deployment.outcomes(*target) for kind, target in targets}
     for kind, (environment, feed) in targets:
@@ -76,7 +76,7 @@ def test_a_fault_of_a_realtime_feed_keeps_the_last_good_one_and_shows_on_the_ass
 @pytest.mark.parametrize("kind", ["html_200", "truncated_body", "garbage", "zip_without_stops"])
 def test_a_fault_of_the_schedule_keeps_the_last_good_one(deployment: Deployment, kind: str) -> None:
     name = names.schedule_publication("qa")
-    good = deployment.wait_for_newer(name, None, timeout_s=90)
+    good = deployment.wait_for_newer(name, None)
     partitions = deployment.instance.get_dynamic_partitions("schedule_qa_versions")
     deployment.set_fault("qa", "schedule", kind)
     wait_for(
@@ -99,12 +99,12 @@ def test_a_readable_feed_that_must_not_go_out_fails_its_run_and_stays_in(
     deployment: Deployment, kind: str, check: str
 ) -> None:
     environment, feed = "production", "vehicle_positions"
-    deployment.wait_for_newer(names.schedule_publication(environment), None, timeout_s=90)
+    deployment.wait_for_newer(names.schedule_publication(environment), None)
     name = publication(environment, feed)
-    deployment.wait_for_newer(name, None, timeout_s=90)
+    deployment.wait_for_newer(name, None)
     key = keys.published_realtime_key(environment, feed)
     deployment.set_fault(environment, feed, kind)
-    wait_for(lambda: deployment.latest_check(key, check) is False, what=f"{check} failing", timeout_s=90)
+    wait_for(lambda: deployment.latest_check(key, check) is False, what=f"{check} failing")
     stuck = deployment.manifest(name)
     assert stuck is not None
     assert len(deployment.realtime_feed(environment, feed).entity) >= 4

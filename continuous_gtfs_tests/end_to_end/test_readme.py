@@ -48,7 +48,7 @@ def test_an_archived_schedule_version_is_run_again_as_the_readme_says_and_gives_
     deployment: Deployment,
 ) -> None:
     name = names.schedule_publication("production")
-    before = deployment.wait_for_newer(name, None, timeout_s=90)
+    before = deployment.wait_for_newer(name, None)
     version_id = before.facts["inputs"]["schedule"]["version_id"]
     deployment.new_schedule("production")
     live = deployment.wait_for_newer(name, before)
@@ -88,10 +88,10 @@ def test_dagster_dev_runs_from_the_root_beside_the_services(tmp_path: Path) -> N
                 start_new_session=True,
             )
         try:
-            wait_for(lambda: locations(port) == {"schedule", "realtime"}, what="both locations loaded", timeout_s=90)
+            wait_for(lambda: locations(port) == {"schedule", "realtime"}, what="both locations loaded")
             publisher = Publisher(LocalStore(tmp_path / "published"))
             for name in (names.schedule_publication("qa"), names.realtime_publication("qa", "trip_updates")):
-                assert wait_for(lambda n=name: publisher.current(n), what=f"{name} published", timeout_s=90)
+                assert wait_for(lambda n=name: publisher.current(n), what=f"{name} published")
         finally:
             end_trees({process.pid: signal.SIGINT}, grace_s=15)
             process.wait(timeout=10)

@@ -14,17 +14,17 @@ pytestmark = pytest.mark.end_to_end
 
 def test_a_killed_daemon_neither_loses_nor_repeats_a_version(deployment: Deployment) -> None:
     schedule = names.schedule_publication("production")
-    before = deployment.wait_for_newer(schedule, None, timeout_s=90)
+    before = deployment.wait_for_newer(schedule, None)
     live = {
-        feed: deployment.wait_for_newer(names.realtime_publication("production", feed), None, timeout_s=90)
+        feed: deployment.wait_for_newer(names.realtime_publication("production", feed), None)
         for feed in ("vehicle_positions", "trip_updates")
     }
     deployment.platform.kill_process("daemon")
     deployment.new_schedule("production")
     deployment.platform.start_process("daemon")
-    after = deployment.wait_for_newer(schedule, before, timeout_s=90)
+    after = deployment.wait_for_newer(schedule, before)
     for feed, manifest in live.items():
-        deployment.wait_for_newer(names.realtime_publication("production", feed), manifest, timeout_s=90)
+        deployment.wait_for_newer(names.realtime_publication("production", feed), manifest)
     version_id = after.facts["inputs"]["schedule"]["version_id"]
     assert deployment.materialized_versions("production", "schedule").count(version_id) == 1
     asked = Counter(
@@ -40,14 +40,14 @@ def test_a_killed_daemon_neither_loses_nor_repeats_a_version(deployment: Deploym
 
 def test_a_restarted_code_server_carries_on_where_it_was(deployment: Deployment) -> None:
     name = names.realtime_publication("qa", "vehicle_positions")
-    live = deployment.wait_for_newer(name, None, timeout_s=90)
-    version = deployment.wait_for_newer(names.schedule_publication("qa"), None, timeout_s=90)
+    live = deployment.wait_for_newer(name, None)
+    version = deployment.wait_for_newer(names.schedule_publication("qa"), None)
     runs_before = len(deployment.runs("schedule", "qa"))
     deployment.platform.stop_process("code-realtime")
     deployment.platform.stop_process("code-schedule")
     deployment.platform.start_process("code-realtime")
     deployment.platform.start_process("code-schedule")
-    deployment.wait_for_newer(name, deployment.manifest(name) or live, timeout_s=90)
+    deployment.wait_for_newer(name, deployment.manifest(name) or live)
     process = deployment.cursor("schedule", "qa")["process"]
     wait_for(
         lambda: deployment.cursor("schedule", "qa")["process"] != process or None,

@@ -21,7 +21,7 @@ def test_no_token_is_left_in_the_database_the_logs_or_the_state_folder(deploymen
     tokens = [environment["PIMS_PRODUCTION_TOKEN"], environment["PIMS_QA_TOKEN"]]
     key = keys.pims_key("qa", "trip_updates")
     # A failure has been told about too: words about what went wrong are where a value would slip out.
-    deployment.wait_for_newer(names.realtime_publication("qa", "trip_updates"), None, timeout_s=90)
+    deployment.wait_for_newer(names.realtime_publication("qa", "trip_updates"), None)
     deployment.set_fault("qa", "trip_updates", "redirect")
     wait_for(lambda: deployment.latest_check(key, names.VENDOR_ANSWERS_CHECK) is False, what="the failing check")
     dump = subprocess.run(
@@ -47,7 +47,7 @@ def test_no_token_is_left_in_the_database_the_logs_or_the_state_folder(deploymen
 
 def test_the_static_server_hands_out_feeds_and_nothing_hidden(deployment: Deployment) -> None:
     name = names.realtime_publication("production", "vehicle_positions")
-    deployment.wait_for_newer(name, None, timeout_s=90)
+    deployment.wait_for_newer(name, None)
     with urllib.request.urlopen(f"{deployment.platform.url('published')}/{name}.pb", timeout=10) as response:
         assert response.headers["Content-Type"] == "application/x-protobuf"
         assert response.headers["Cache-Control"] == "public, max-age=1"

@@ -60,7 +60,7 @@ def test_lineage_runs_from_the_vendor_to_what_is_published(deployment: Deploymen
 
 
 def test_freshness_is_evaluated_for_vendor_feeds_and_published_feeds(deployment: Deployment) -> None:
-    deployment.wait_for_newer(names.realtime_publication("production", "vehicle_positions"), None, timeout_s=90)
+    deployment.wait_for_newer(names.realtime_publication("production", "vehicle_positions"), None)
 
     def fresh() -> bool:
         answer = graphql(deployment, "{ assetNodes { assetKey { path } freshnessStatusInfo { freshnessStatus } } }")[
@@ -76,7 +76,7 @@ def test_freshness_is_evaluated_for_vendor_feeds_and_published_feeds(deployment:
             == "HEALTHY"
         )
 
-    assert wait_for(fresh, what="freshness of the production vehicle positions", timeout_s=90)
+    assert wait_for(fresh, what="freshness of the production vehicle positions")
 
 
 @pytest.fixture
@@ -102,5 +102,5 @@ def test_the_asset_graph_in_a_browser_shows_the_assets_of_both_locations(
         return set(str(browser.execute_script("return document.body.innerText")).split())
 
     wanted = {"transformed_feed", "published_feed", "published_vehicle_positions", "vehicle_positions", *GROUPS}
-    wait_for(lambda: wanted <= words_on_page(), what=f"{sorted(wanted)} in the asset graph", timeout_s=60)
+    wait_for(lambda: wanted <= words_on_page(), what=f"{sorted(wanted)} in the asset graph")
     assert "published_trip_updates" in words_on_page()

@@ -23,7 +23,7 @@ def test_a_schedule_version_is_published_with_a_manifest_that_names_where_it_cam
     deployment: Deployment, environment: str
 ) -> None:
     name = names.schedule_publication(environment)
-    manifest = deployment.wait_for_newer(name, None, timeout_s=90)
+    manifest = deployment.wait_for_newer(name, None)
     data = (deployment.published / f"{name}.zip").read_bytes()
     assert hashlib.sha256(data).hexdigest() == manifest.objects[0].sha256
     stops = zipfile.ZipFile(io.BytesIO(data)).read("stops.txt").decode()
@@ -46,7 +46,7 @@ def test_each_realtime_version_goes_out_as_protobuf_and_json(
     deployment: Deployment, environment: str, feed: str
 ) -> None:
     name = names.realtime_publication(environment, feed)
-    first = deployment.wait_for_newer(name, None, timeout_s=90)
+    first = deployment.wait_for_newer(name, None)
     second = deployment.wait_for_newer(name, first)
     assert second.order > first.order
     message = deployment.realtime_feed(environment, feed)
@@ -59,7 +59,7 @@ def test_each_realtime_version_goes_out_as_protobuf_and_json(
 
 def test_a_new_schedule_version_replaces_the_published_one(deployment: Deployment) -> None:
     name = names.schedule_publication("production")
-    before = deployment.wait_for_newer(name, None, timeout_s=90)
+    before = deployment.wait_for_newer(name, None)
     deployment.new_schedule("production")
     after = deployment.wait_for_newer(name, before)
     assert after.facts["inputs"]["schedule"]["version_id"] != before.facts["inputs"]["schedule"]["version_id"]
