@@ -49,6 +49,7 @@ _RUN_STATES = {
 TOLD_FOR_S = 15.0
 # Dagster's retries begin within its loop of 5 s; one that has not begun by then is not waited for.
 RETRY_BEGINS_WITHIN_S = 60.0
+DATA_VERSION_TAG = "dagster/data_version"
 _NOT_FINISHED = [status for status in DagsterRunStatus if status not in _RUN_STATES]
 
 
@@ -127,7 +128,11 @@ def pims_sensor(
             cursor=cursor.to_json(),
             dynamic_partitions_requests=_partitions_to_add(result, cursor, partitions_def),
             asset_events=[
-                *(_materialization(v, is_partitioned=partitions_def is not None) for v in result.new_versions),
+                *(
+                    _materialization(version, is_partitioned=partitions_def is not None)
+                    for version in result.new_versions
+                    if not _is_reported(context.instance, version)
+                ),
                 *(_check_evaluation(environment, health) for health in result.health),
             ],
         )
@@ -213,6 +218,13 @@ def _partitions_to_add(
     return [partitions_def.build_add_request(list(dict.fromkeys(wanted)))] if wanted else []
 
 
+def _is_reported(instance: DagsterInstance, version: FeedVersion) -> bool:
+    """Whether the version is the newest reported: a daemon that dies after the report has not kept the tick's cursor."""
+    event = instance.get_latest_materialization_event(keys.pims_key(version.environment, version.feed))
+    newest = event.asset_materialization if event else None
+    return newest is not None and (newest.tags or {}).get(DATA_VERSION_TAG) == version.version_id
+
+
 def _materialization(version: FeedVersion, *, is_partitioned: bool) -> AssetMaterialization:
     metadata: dict[str, str | int | float] = {
         "version_id": version.version_id,
@@ -228,7 +240,7 @@ def _materialization(version: FeedVersion, *, is_partitioned: bool) -> AssetMate
         asset_key=keys.pims_key(version.environment, version.feed),
         partition=version.version_id if is_partitioned else None,
         metadata=metadata,
-        tags={"dagster/data_version": version.version_id},
+        tags={DATA_VERSION_TAG: version.version_id},
     )
 
 

@@ -177,6 +177,15 @@ def test_a_crashed_run_that_dagster_is_about_to_retry_still_holds_the_pipeline(b
     assert history.last_run == RunFacts(state=RunState.IN_FLIGHT)
 
 
+def test_a_version_that_was_reported_by_a_tick_whose_cursor_was_lost_is_not_reported_again(bench: Bench) -> None:
+    sensor = sensor_of(FeedKind.REALTIME)
+    for event in tick(bench, sensor).asset_events:
+        bench.instance.report_runless_asset_event(event)
+    repeated = tick(bench, sensor)
+    assert len(repeated.run_requests) == 1, "the run may not have come about: it is asked for again"
+    assert [e for e in repeated.asset_events if isinstance(e, AssetMaterialization)] == []
+
+
 def test_the_partition_of_a_version_that_is_asked_for_again_is_added_again(bench: Bench) -> None:
     sensor = sensor_of(FeedKind.SCHEDULE)
     first = tick(bench, sensor)
