@@ -219,7 +219,7 @@ def _partitions_to_add(
 
 
 def _is_reported(instance: DagsterInstance, version: FeedVersion) -> bool:
-    """Whether the version is the newest reported: a daemon that dies after the report has not kept the tick's cursor."""
+    """Whether it is the newest reported: a daemon that dies after the report has not kept the tick's cursor."""
     event = instance.get_latest_materialization_event(keys.pims_key(version.environment, version.feed))
     newest = event.asset_materialization if event else None
     return newest is not None and (newest.tags or {}).get(DATA_VERSION_TAG) == version.version_id
