@@ -7,6 +7,7 @@ import time
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -85,9 +86,16 @@ class Deployment:
     def wait_for_newer(self, name: str, than: Manifest | None, *, timeout_s: float = 120.0) -> Manifest:
         def newer() -> Manifest | None:
             manifest = self.manifest(name)
-            return manifest if manifest and (than is None or manifest.label != than.label) else None
+            is_newer = manifest is not None and (than is None or manifest.label != than.label)
+            # The stable files follow the manifest: see docs/decisions/0001.
+            return manifest if manifest and is_newer and self.is_followed(manifest) else None
 
         return wait_for(newer, what=f"{name} published anew", timeout_s=timeout_s)
+
+    def is_followed(self, manifest: Manifest) -> bool:
+        """Whether every stable file has the bytes that the manifest names."""
+        paths = [(self.published / item.path, item.sha256) for item in manifest.objects]
+        return all(path.exists() and sha256(path.read_bytes()).hexdigest() == digest for path, digest in paths)
 
     # Dagster's storage
 
