@@ -15,14 +15,12 @@ import numpy.typing as npt
 
 from continuous_gtfs.errors import FeedStructureError
 
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 _QUOTE, _COMMA, _LF, _CR = b'",\n\r'
-
-
-def without_bom(data: bytes) -> bytes:
-    """The bytes after a UTF-8 byte order mark, or all of them."""
-    return data.removeprefix(_BOM)
+_BEFORE_OPENING = np.array([_COMMA, _LF, _QUOTE], dtype=np.uint8)
+_AFTER_CLOSING = np.array([_COMMA, _LF, _CR, _QUOTE], dtype=np.uint8)
+_PIECE_BYTES = 8 << 20
 
 
 def check_text(data: bytes, file: str) -> None:
@@ -50,75 +48,87 @@ def check_text(data: bytes, file: str) -> None:
         raise FeedStructureError(f"{file} ends its lines with CR alone; a line ends with LF or CRLF")
 
 
-def has_quoted_line_ends(data: bytes, file: str) -> bool:
-    """Check every quotation mark and CR of the file; whether a quoted value holds a line end.
+def has_quoted_line_ends(data: bytes, file: str, *, start: int = 0) -> bool:
+    """Check every quotation mark and CR from ``start`` on; whether a quoted value holds a line end.
 
     A mark opens a value at the start of a field, closes it at the end of one, and is doubled inside; anything
-    else is a defect, since readers disagree on it (RFC 4180, section 2).
+    else is a defect, since readers disagree on it (RFC 4180, section 2). A piece at a time: a large file of quoted
+    values has a hundred million marks.
 
     Raises:
         FeedStructureError: A mark in the middle of a value, a value never closed, or a CR that ends no line.
     """
-    if b'"' not in data and b"\r" not in data:
+    if data.find(b'"', start) < 0 and data.find(b"\r", start) < 0:
         return False
     view = np.frombuffer(data, dtype=np.uint8)
-    marks = np.flatnonzero(view == _QUOTE)
-    _check_marks(data, view, marks, file)
-    returns = np.flatnonzero(view == _CR)
-    if returns.size:
-        following = np.append(view, np.uint8(0))[returns + 1]
-        alone = returns[(following != _LF) & ~_is_quoted(marks, returns)]
-        if alone.size:
-            raise FeedStructureError(f"{_place(data, int(alone[0]), file)}: a CR that ends no line")
-    if not marks.size:
-        return False
-    feeds = np.flatnonzero(view == _LF)
-    return bool(_is_quoted(marks, feeds).any() or _is_quoted(marks, returns).any())
+    found = False
+    last_mark, is_open = -1, 0
+    for offset in range(start, len(data), _PIECE_BYTES):
+        piece = view[offset : offset + _PIECE_BYTES]
+        marks = np.flatnonzero(piece == _QUOTE)
+        returns = np.flatnonzero(piece == _CR)
+        _check_marks(data, view, marks + offset, is_open, start, file)
+        if returns.size:
+            is_quoted = _is_quoted(marks, returns, is_open)
+            alone = returns[(_byte_after(view, returns + offset) != _LF) & ~is_quoted]
+            if alone.size:
+                raise FeedStructureError(f"{_place(data, offset + int(alone[0]), file)}: a CR that ends no line")
+            found |= bool(is_quoted.any())
+        if marks.size or is_open:
+            found = found or bool(_is_quoted(marks, np.flatnonzero(piece == _LF), is_open).any())
+        if marks.size:
+            last_mark = offset + int(marks[-1])
+        is_open = (is_open + marks.size) % 2
+    if is_open:
+        raise FeedStructureError(f"{_place(data, last_mark, file)}: a quoted value that is never closed")
+    return found
 
 
-def _is_quoted(marks: npt.NDArray[np.intp], positions: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
+def _is_quoted(marks: npt.NDArray[np.intp], positions: npt.NDArray[np.intp], is_open: int) -> npt.NDArray[np.bool_]:
     """Whether an odd number of marks lies before each position; doubled marks count twice, so cancel out."""
-    is_odd: npt.NDArray[np.bool_] = np.searchsorted(marks, positions) % 2 == 1
+    is_odd: npt.NDArray[np.bool_] = (np.searchsorted(marks, positions) + is_open) % 2 == 1
     return is_odd
 
 
-def _check_marks(data: bytes, view: npt.NDArray[np.uint8], marks: npt.NDArray[np.intp], file: str) -> None:
-    """Marks 0, 2, 4… open a value or are second of a doubled pair; 1, 3, 5… close one or are first."""
-    opening, closing = marks[::2], marks[1::2]
-    before = np.where(opening == 0, np.uint8(_LF), view[np.maximum(opening - 1, 0)])
-    is_doubled = np.zeros(opening.size, dtype=bool)
-    is_doubled[1:] = opening[1:] - 1 == closing[: max(opening.size - 1, 0)]
-    stray = opening[~((before == _COMMA) | (before == _LF) | is_doubled)]
+def _byte_after(view: npt.NDArray[np.uint8], positions: npt.NDArray[np.intp]) -> npt.NDArray[np.uint8]:
+    """The byte after each position; after the last one, as if a line ended there."""
+    after: npt.NDArray[np.uint8] = view[np.minimum(positions + 1, len(view) - 1)]
+    if positions.size and positions[-1] == len(view) - 1:
+        after[-1] = _LF
+    return after
+
+
+def _check_marks(
+    data: bytes, view: npt.NDArray[np.uint8], marks: npt.NDArray[np.intp], is_open: int, start: int, file: str
+) -> None:
+    """Every other mark opens a value or is second of a doubled pair; the others close one or are first."""
+    opening, closing = marks[is_open::2], marks[1 - is_open :: 2]
+    before = np.where(opening == start, np.uint8(_LF), view[np.maximum(opening - 1, 0)])
+    stray = opening[~np.isin(before, _BEFORE_OPENING)]
     if stray.size:
         raise FeedStructureError(
             f"{_place(data, int(stray[0]), file)}: a quotation mark inside a value that is not quoted"
         )
-    after = np.append(view, np.uint8(_LF))[closing + 1]
-    is_doubling = np.zeros(closing.size, dtype=bool)
-    paired = min(closing.size, max(opening.size - 1, 0))
-    is_doubling[:paired] = opening[1 : paired + 1] - 1 == closing[:paired]
-    early = closing[~((after == _COMMA) | (after == _LF) | (after == _CR) | is_doubling)]
+    early = closing[~np.isin(_byte_after(view, closing), _AFTER_CLOSING)]
     if early.size:
         raise FeedStructureError(
             f"{_place(data, int(early[0]), file)}: text after the closing quotation mark of a value"
         )
-    if opening.size > closing.size:
-        raise FeedStructureError(f"{_place(data, int(opening[-1]), file)}: a quoted value that is never closed")
 
 
-def read_header(data: bytes, file: str) -> tuple[tuple[str, ...], int]:
-    """The column names, surrounding spaces taken off, and the offset of the first row.
+def read_header(data: bytes, file: str, *, start: int = 0) -> tuple[tuple[str, ...], int]:
+    """The column names, surrounding spaces taken off, and the offset of the first row; the header begins at ``start``.
 
     Raises:
         FeedStructureError: The first line is blank or names a column twice.
     """
-    end = -1
+    end = start - 1
     while True:
         end = data.find(b"\n", end + 1)
-        if end < 0 or data.count(b'"', 0, end) % 2 == 0:
+        if end < 0 or data.count(b'"', start, end) % 2 == 0:
             break
     end = len(data) if end < 0 else end + 1
-    text = data[:end].decode().rstrip("\r\n")
+    text = data[start:end].decode().rstrip("\r\n")
     if not text.strip():
         raise FeedStructureError(f"{file} line 1: a blank line where the header should be")
     names = tuple(name.strip() for name in next(csv.reader(io.StringIO(text, newline=""))))

@@ -6,26 +6,19 @@ Nothing is coerced: ``""`` stays blank and ``"007"`` stays ``"007"``.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 
-from continuous_gtfs.errors import FeedStructureError
-from continuous_gtfs.gtfs.csv_checks import (
-    check_text,
-    has_quoted_line_ends,
-    raise_if_ragged,
-    read_header,
-    without_bom,
-)
+from continuous_gtfs.gtfs.raw_table import RawTable
+from continuous_gtfs.pipeline.results import SAMPLE_SIZE, RowChanges
 
 TEXT = pd.StringDtype("pyarrow")
-_NOT_A_LINE_END = re.compile(rb"[^\r\n]")
+_UNIT = "\x1f"
 _NEEDS_QUOTES = re.compile(r'[",\r\n]')
-_BLOCK_BYTES = 4 << 20
 # Arrow's text functions take one type only, and a plain str is the other one.
 _BLANK, _COMMA, _LINE_END, _QUOTE, _QUOTED_BLANK = (
     pa.scalar(text, pa.large_string()) for text in ("", ",", "\n", '"', '""')
@@ -41,54 +34,33 @@ def parse_table(data: bytes, file: str) -> pd.DataFrame:
     Raises:
         FeedStructureError: Names file, line and column of the first defect, see ``csv_checks``.
     """
-    check_text(data, file)
-    body = without_bom(data)
-    quoted_line_ends = has_quoted_line_ends(body, file)
-    columns, start = read_header(body, file)
-    if _NOT_A_LINE_END.search(body, start) is None:
-        return pd.DataFrame({name: pd.Series([], dtype=TEXT) for name in columns})
-    try:
-        table = _read_arrow(body, columns, start, quoted_line_ends, _BLOCK_BYTES)
-    except pa.ArrowInvalid:
-        raise_if_ragged(body, columns, start, file)
-        # Not ragged: a row longer than a block of the parser.
-        try:
-            table = _read_arrow(body, columns, start, quoted_line_ends, len(body) + 1)
-        except pa.ArrowInvalid as error:
-            raise FeedStructureError(f"{file} cannot be parsed as CSV: {error}") from None
+    return frame_of(RawTable.parse(data, file))
+
+
+def frame_of(table: RawTable) -> pd.DataFrame:
+    """A table as a frame of Arrow-backed text."""
+    arrow = table.arrow()
     # to_pandas() makes NumPy objects of text; wrapping each column keeps the Arrow memory as it is.
-    return pd.DataFrame({name: pd.array(table.column(i), dtype=TEXT) for i, name in enumerate(columns)}, copy=False)
+    columns = {name: pd.array(arrow.column(i), dtype=TEXT) for i, name in enumerate(table.columns)}
+    return pd.DataFrame(columns, copy=False)
 
 
-def _read_arrow(
-    data: bytes, columns: tuple[str, ...], start: int, quoted_line_ends: bool, block_bytes: int
-) -> pa.Table:
-    # From the line end before the first row, which reads as a blank line: the parser takes a byte order mark off
-    # whatever it is handed, and a value may begin with one.
-    return pyarrow.csv.read_csv(
-        pa.BufferReader(pa.py_buffer(data).slice(start - 1)),
-        read_options=pyarrow.csv.ReadOptions(column_names=list(columns), block_size=block_bytes),
-        parse_options=pyarrow.csv.ParseOptions(newlines_in_values=quoted_line_ends),
-        convert_options=pyarrow.csv.ConvertOptions(
-            column_types=dict.fromkeys(columns, pa.large_string()),
-            strings_can_be_null=False,
-            check_utf8=False,  # check_text has, and says where.
-        ),
-    )
+def write_table(frame: pd.DataFrame, *, header: Sequence[str] | None = None) -> bytes:
+    """The CSV bytes of a table of text: header, LF, quotation marks only where a value needs them.
 
-
-def write_table(frame: pd.DataFrame) -> bytes:
-    """The CSV bytes of a table of text: header, LF, quotation marks only where a value needs them."""
-    header = ",".join(_quoted(str(name)) for name in frame.columns) + "\n"
+    Args:
+        header: The names to write, where they are to be others than those of the columns (with padding, say).
+    """
+    first = (",".join(_quoted(str(name)) for name in header or frame.columns) + "\n").encode()
     if frame.empty:
-        return header.encode()
+        return first
     cells = [_quoted_cells(frame.iloc[:, i]) for i in range(frame.shape[1])]
     if len(cells) == 1:
         # An empty line would be read as no row at all.
         cells[0] = pc.if_else(pc.equal(cells[0], _BLANK), _QUOTED_BLANK, cells[0])
     lines = pc.binary_join_element_wise(*cells, _COMMA) if len(cells) > 1 else cells[0]
     lines = pc.binary_join_element_wise(lines, _BLANK, _LINE_END)
-    return b"".join([header.encode(), *(_text_of(chunk) for chunk in lines.chunks)])
+    return b"".join([first, *(_text_of(chunk) for chunk in lines.chunks)])
 
 
 def _quoted(value: str) -> str:
@@ -128,6 +100,26 @@ def as_text(frame: pd.DataFrame, file: str) -> pd.DataFrame:
         raise ValueError(f"{file}: column names must be text, each once: {names}")
     columns = {name: _as_text_column(frame[name], f"{file} column {name}") for name in names}
     return pd.DataFrame(columns, copy=False).reset_index(drop=True)
+
+
+def row_changes(before: pd.DataFrame, after: pd.DataFrame, primary_key: Sequence[str] | None) -> RowChanges:
+    """Which rows a table lost and gained, told by their primary key, or by all they hold where none is known."""
+    shared = [name for name in before.columns if name in after.columns]
+    own = shared if primary_key is None else [name for name in primary_key if name in shared]
+    lost = _counts(before, own).sub(_counts(after, own), fill_value=0)
+    removed = lost[lost > 0]
+    return RowChanges(
+        removed=int(removed.sum()),
+        added=int(-lost[lost < 0].sum()),
+        removed_sample=tuple(str(name).replace(_UNIT, " ").strip() for name in removed.index[:SAMPLE_SIZE]),
+    )
+
+
+def _counts(frame: pd.DataFrame, columns: Sequence[str]) -> pd.Series:
+    names = pd.Series("", index=frame.index, dtype=TEXT)
+    for column in columns:
+        names = names + frame[column].str.strip() + _UNIT
+    return names.value_counts(sort=False).astype("int64")
 
 
 def _as_text_column(column: pd.Series, place: str) -> pd.Series:

@@ -6,73 +6,42 @@ step can repair it. What is refused here is what cannot be read without guessing
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-import pandas as pd
+import numpy as np
+import numpy.typing as npt
 
 from continuous_gtfs.errors import FeedStructureError
-from continuous_gtfs.gtfs.csv_tables import as_text, parse_table, write_table
+from continuous_gtfs.gtfs.keys import Keys, Mask
+from continuous_gtfs.gtfs.members import Edited, Member, Stored, Written
+from continuous_gtfs.gtfs.raw_table import RawTable, Value, line_of
+from continuous_gtfs.gtfs.spec import PRIMARY_KEYS
 from continuous_gtfs.gtfs.zip_writing import write_zip
 from continuous_gtfs.gtfs.zipped import FeedLimits, ZippedFeed
+from continuous_gtfs.pipeline.results import SAMPLE_SIZE, RowChanges
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Feed", "FeedLimits"]
 
 _TABLE_SUFFIX = ".txt"
 
 
-class _Stored:
-    """A member as it lies in the zip. Its table, once parsed, is shared by all forks and never changed."""
-
-    def __init__(self, zipped: ZippedFeed, name: str) -> None:
-        self._zipped = zipped
-        self._name = name
-        self._table: pd.DataFrame | None = None
-
-    def read(self) -> bytes:
-        return self._zipped.read(self._name)
-
-    def table(self) -> pd.DataFrame:
-        if self._table is None:
-            self._table = parse_table(self.read(), self._name)
-        return self._table
-
-    @property
-    def is_parsed(self) -> bool:
-        return self._table is not None
-
-    def row_count(self) -> int:
-        return len(self._table) if self._table is not None else _count_rows(self.read())
-
-
-class _Written:
-    """A member that a step wrote. Its table is never changed; another write makes another object."""
-
-    is_parsed = True
-
-    def __init__(self, table: pd.DataFrame) -> None:
-        self._table = table
-
-    def read(self) -> bytes:
-        return write_table(self._table)
-
-    def table(self) -> pd.DataFrame:
-        return self._table
-
-    def row_count(self) -> int:
-        return len(self._table)
-
-
 class Feed:
     """The files of one feed, by the name they have in it.
 
-    A file that no one has set keeps its exact bytes through ``to_bytes``: unknown files, free text, line ends
-    and byte order mark included. ``table`` gives a copy; a change takes effect with ``set_table`` only.
+    A file that no one has changed keeps its exact bytes through ``to_bytes``: unknown files, free text, line ends and
+    byte order mark included. There are two ways to change one. ``drop_rows``, ``set_cells`` and their like change
+    rows and cells and leave the bytes of all others. ``table`` gives a copy as a pandas frame, and ``set_table``
+    writes it back as a whole.
     """
 
-    def __init__(self, members: Mapping[str, _Stored | _Written]) -> None:
+    def __init__(self, members: Mapping[str, Member]) -> None:
         self._members = dict(members)
+        self._changes: dict[str, RowChanges] = {}
 
     @classmethod
     def from_bytes(cls, data: bytes, *, limits: FeedLimits | None = None) -> Self:
@@ -83,7 +52,7 @@ class Feed:
                 see ``ZippedFeed``.
         """
         zipped = ZippedFeed(data, limits=limits)
-        return cls({name: _Stored(zipped, name) for name in zipped.names})
+        return cls({name: Stored(zipped, name) for name in zipped.names})
 
     @classmethod
     def from_path(cls, path: Path, *, limits: FeedLimits | None = None) -> Self:
@@ -98,6 +67,23 @@ class Feed:
     def __contains__(self, name: object) -> bool:
         return name in self._members
 
+    def has_column(self, name: str, column: str) -> bool:
+        """Whether the feed has the file, and the file the column."""
+        return name in self._members and column in self.raw(name).columns
+
+    def raw(self, name: str) -> RawTable:
+        """One file as a table of text, to read keys from; it is shared and never changes.
+
+        Raises:
+            FeedStructureError: The file is not there, is no table, or cannot be read as one; the message
+                names line and column.
+        """
+        return self._table_member(name).raw()
+
+    def keys(self, name: str, column: str) -> Keys:
+        """One column of a file; raises as ``raw`` does, and KeyError where there is no such column."""
+        return self.raw(name).keys(column)
+
     def table(self, name: str) -> pd.DataFrame:
         """The rows of one file, every column text (``string[pyarrow]``), blank cells ``""``.
 
@@ -105,12 +91,74 @@ class Feed:
         Arrow memory is never written to.
 
         Raises:
-            FeedStructureError: The file is not there, is no table, or cannot be read as one; the message
-                names line and column.
+            FeedStructureError: See ``raw``.
         """
-        if not name.endswith(_TABLE_SUFFIX):
-            raise FeedStructureError(f"{name} is no table; a table's name ends in {_TABLE_SUFFIX}")
-        return self._member(name).table().copy(deep=True)
+        return self._table_member(name).frame().copy(deep=True)
+
+    def drop_rows(self, name: str, dropped: Mask) -> None:
+        """Leave out the rows of the mask; every other keeps its bytes."""
+        if not dropped.any():
+            return
+        raw = self.raw(name)
+        count = int(dropped.sum())
+        self._note(
+            name, RowChanges(removed=count, removed_sample=row_names(raw, np.flatnonzero(dropped)[:SAMPLE_SIZE]))
+        )
+        self._members[name] = Edited(name, raw.without(dropped))
+
+    def set_cells(self, name: str, changed: Mask, values: Mapping[str, Value]) -> None:
+        """Set cells of the rows of the mask; every other cell keeps its bytes.
+
+        Args:
+            values: By column, one value for all of these rows or one for each of them in order.
+
+        Raises:
+            KeyError: The file has no such column.
+        """
+        raw = self.raw(name)
+        missing = [column for column in values if column not in raw.columns]
+        if missing:
+            raise KeyError(missing[0])
+        if changed.any():
+            self._members[name] = Edited(name, raw.with_cells(changed, values))
+
+    def add_column(self, name: str, column: str, value: Value = "") -> None:
+        """Add a column at the end: one value for all rows, or one for each.
+
+        Raises:
+            ValueError: There is such a column.
+        """
+        self._members[name] = Edited(name, self.raw(name).with_column(column, value))
+
+    def add_rows(self, name: str, rows: Mapping[str, Sequence[str]]) -> None:
+        """Add rows at the end of a file, blank in the columns that ``rows`` does not name.
+
+        Raises:
+            KeyError: The file has no such column.
+        """
+        count = len(next(iter(rows.values()), ()))
+        if count:
+            self._members[name] = Edited(name, self.raw(name).with_rows(rows))
+            self._note(name, RowChanges(added=count))
+
+    def sort_rows(self, name: str, order: npt.NDArray[np.intp]) -> None:
+        """Put the rows of a file in another order, each once."""
+        if (np.diff(order) == 1).all():
+            return
+        self._members[name] = Edited(name, self.raw(name).in_order(order))
+
+    def add_table(self, name: str, rows: Mapping[str, Sequence[str]]) -> None:
+        """Add a file that is not there yet.
+
+        Raises:
+            ValueError: It is there, or its name is no table's.
+        """
+        _check_table_name(name)
+        if name in self._members:
+            raise ValueError(f"the feed has {name} already")
+        lines = [line_of(tuple(rows)), *map(line_of, zip(*rows.values(), strict=True))]
+        self._members[name] = Edited(name, RawTable.parse("".join(f"{line}\n" for line in lines).encode(), name))
+        self._note(name, RowChanges(added=len(lines) - 1))
 
     def set_table(self, name: str, table: pd.DataFrame) -> None:
         """Write one file, new or instead of the one that is there.
@@ -120,13 +168,27 @@ class Feed:
         Raises:
             TypeError, ValueError: See ``csv_tables.as_text``, or a name that is no table's.
         """
-        if not name.endswith(_TABLE_SUFFIX) or name.startswith(("/", ".")) or "\\" in name:
-            raise ValueError(f"{name!r} is no name for a table of a feed; it must end in {_TABLE_SUFFIX}")
+        from continuous_gtfs.gtfs.csv_tables import as_text, row_changes
+
+        _check_table_name(name)
         text = as_text(table, name)
         present = self._members.get(name)
-        if present is not None and present.is_parsed and present.table().equals(text):
-            return
-        self._members[name] = _Written(text)
+        padded: dict[str, str] = {}
+        if present is None:
+            changes = RowChanges(added=len(text))
+        else:
+            try:
+                before = present.frame()
+            except FeedStructureError:
+                # A file beyond reading is replaced as a whole: that is how a step repairs it.
+                changes = RowChanges(removed=present.row_count(), added=len(text))
+            else:
+                if before.equals(text):
+                    return
+                changes = row_changes(before, text, PRIMARY_KEYS.get(name))
+                padded = dict(zip(before.columns, present.raw().padded_columns, strict=True))
+        self._note(name, changes)
+        self._members[name] = Written(name, text, [padded.get(column, column) for column in text.columns])
 
     def remove_file(self, name: str) -> None:
         """Leave one file out.
@@ -134,7 +196,7 @@ class Feed:
         Raises:
             FeedStructureError: It is not there.
         """
-        self._member(name)
+        self._note(name, RowChanges(removed=self._member(name).row_count()))
         del self._members[name]
 
     def member_bytes(self, name: str) -> bytes:
@@ -146,31 +208,58 @@ class Feed:
         return self._member(name).read()
 
     def to_bytes(self) -> bytes:
-        """The feed as a zip. The same files in the same order give the same bytes, whenever and wherever."""
-        return write_zip((name, member.read()) for name, member in self._members.items())
+        """The feed as a zip. The same files in the same order give the same bytes, whenever and wherever.
+
+        Raises:
+            FeedStructureError: A file that no one changed is damaged in the input's zip.
+        """
+        return write_zip((name, member.content) for name, member in self._members.items())
 
     def fork(self) -> Self:
-        """A copy that shares every file until one side sets it."""
+        """A copy that shares every file until one side changes it."""
         return type(self)(self._members)
 
     def row_counts(self) -> Mapping[str, int]:
         """Rows by file, counted when asked for; for a file that is no CSV, its lines but the first."""
         return _RowCounts(self._members)
 
+    def row_changes(self) -> Mapping[str, RowChanges]:
+        """By file, the rows removed and added since this fork was made."""
+        return dict(self._changes)
+
     def changed_since(self, other: Self) -> frozenset[str]:
         """Files set, added or removed since one of the two was forked from the other."""
         names = self._members.keys() | other._members.keys()
         return frozenset(name for name in names if self._members.get(name) is not other._members.get(name))
 
-    def _member(self, name: str) -> _Stored | _Written:
+    def _note(self, name: str, changes: RowChanges) -> None:
+        self._changes[name] = self._changes.get(name, RowChanges()) + changes
+
+    def _table_member(self, name: str) -> Member:
+        if not name.endswith(_TABLE_SUFFIX):
+            raise FeedStructureError(f"{name} is no table; a table's name ends in {_TABLE_SUFFIX}")
+        return self._member(name)
+
+    def _member(self, name: str) -> Member:
         try:
             return self._members[name]
         except KeyError:
             raise FeedStructureError(f"the feed has no {name}; it has {', '.join(self.files)}") from None
 
 
+def _check_table_name(name: str) -> None:
+    if not name.endswith(_TABLE_SUFFIX) or name.startswith(("/", ".")) or "\\" in name:
+        raise ValueError(f"{name!r} is no name for a table of a feed; it must end in {_TABLE_SUFFIX}")
+
+
+def row_names(raw: RawTable, rows: npt.NDArray[np.intp]) -> tuple[str, ...]:
+    """What names these rows: their primary key, or for a file that the reference does not know their first cell."""
+    own = [column for column in PRIMARY_KEYS.get(raw.file, ()) if column in raw.columns] or [raw.columns[0]]
+    return tuple(" ".join(record[column] for column in own).strip() for record in raw.records(rows))
+
+
 class _RowCounts(Mapping[str, int]):
-    def __init__(self, members: Mapping[str, _Stored | _Written]) -> None:
+    def __init__(self, members: Mapping[str, Member]) -> None:
         self._members = dict(members)
 
     def __getitem__(self, name: str) -> int:
@@ -184,17 +273,3 @@ class _RowCounts(Mapping[str, int]):
 
     def __len__(self) -> int:
         return len(self._members)
-
-
-def _count_rows(data: bytes) -> int:
-    """Rows of CSV bytes without parsing them, so that a file that cannot be parsed can be counted too."""
-    if b'"' not in data and b"\n\n" not in data and b"\n\r" not in data:
-        lines = data.count(b"\n") + (not data.endswith(b"\n"))
-        return max(lines - 1, 0)
-    rows, is_open = -1, False
-    for line in data.splitlines():
-        if not is_open and not line:
-            continue
-        rows += not is_open
-        is_open ^= line.count(b'"') % 2 == 1
-    return max(rows, 0)

@@ -10,11 +10,12 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import numpy.typing as npt
 import orjson
-import pandas as pd
 from zlib_ng import zlib_ng
 
 from continuous_gtfs.errors import FeedStructureError
 from continuous_gtfs.gtfs.feed import Feed
+from continuous_gtfs.gtfs.keys import Keys
+from continuous_gtfs.gtfs.raw_table import RawTable
 from continuous_gtfs.gtfs.schedule_index import FORM
 from continuous_gtfs.gtfs.service import service_dates
 from continuous_gtfs.gtfs.times import time_of_day_s
@@ -68,18 +69,19 @@ def build_schedule_index(feed: Feed) -> bytes:
     return packer.compress(orjson.dumps(document)) + packer.flush()
 
 
-def _table(feed: Feed, file: str, columns: Iterable[str]) -> pd.DataFrame:
-    table = feed.table(file)
+def _table(feed: Feed, file: str, columns: Iterable[str]) -> RawTable:
+    table = feed.raw(file)
     absent = [name for name in columns if name not in table.columns]
     if absent:
         raise FeedStructureError(f"{file} has no column {', '.join(absent)}")
+    table.load(columns)
     return table
 
 
 def _columns(feed: Feed, file: str, *columns: str) -> dict[str, list[str]]:
     """Columns as lists, surrounding spaces taken off, as every reader of ids does."""
     table = _table(feed, file, columns)
-    return {name: table[name].str.strip().tolist() for name in columns}
+    return {name: table.keys(name).texts() for name in columns}
 
 
 def _positions(values: Iterable[str], ordered: list[str]) -> list[int]:
@@ -100,34 +102,34 @@ def _timezone(feed: Feed) -> str:
 def _feed_version(feed: Feed) -> str:
     if "feed_info.txt" not in feed:
         return ""
-    table = feed.table("feed_info.txt")
-    values = table["feed_version"].str.strip().tolist() if "feed_version" in table.columns else []
+    values = (
+        feed.keys("feed_info.txt", "feed_version").texts() if feed.has_column("feed_info.txt", "feed_version") else []
+    )
     return values[0] if values else ""
 
 
 def _bounds_by_trip(feed: Feed) -> dict[str, tuple[int, int]]:
     """First and last time of each trip that has any; each distinct id and time is looked at once."""
     table = _table(feed, "stop_times.txt", ("trip_id", "arrival_time", "departure_time"))
-    codes, ids = pd.factorize(table["trip_id"])
-    first = np.full(len(ids), np.iinfo(np.int64).max)
-    last = np.full(len(ids), _NO_TIME)
+    trips = table.keys("trip_id")
+    first = np.full(len(trips.values), np.iinfo(np.int64).max)
+    last = np.full(len(trips.values), _NO_TIME)
     for column in ("arrival_time", "departure_time"):
-        seconds = _seconds(table[column])
+        seconds = _seconds(table.keys(column))
         has_time = seconds != _NO_TIME
-        np.minimum.at(first, codes[has_time], seconds[has_time])
-        np.maximum.at(last, codes[has_time], seconds[has_time])
+        np.minimum.at(first, trips.codes[has_time], seconds[has_time])
+        np.maximum.at(last, trips.codes[has_time], seconds[has_time])
     return {
-        str(trip_id).strip(): (start, end)
-        for trip_id, start, end in zip(ids, first.tolist(), last.tolist(), strict=True)
+        trip_id: (start, end)
+        for trip_id, start, end in zip(trips.values, first.tolist(), last.tolist(), strict=True)
         if end != _NO_TIME
     }
 
 
-def _seconds(column: pd.Series) -> npt.NDArray[np.int64]:
-    codes, values = pd.factorize(column)
-    seconds = [time_of_day_s(str(value)) for value in values]
+def _seconds(column: Keys) -> npt.NDArray[np.int64]:
+    seconds = [time_of_day_s(value) for value in column.values]
     distinct = np.array([_NO_TIME if second is None else second for second in seconds], dtype=np.int64)
-    return distinct[codes] if len(distinct) else np.empty(0, dtype=np.int64)
+    return distinct[column.codes] if len(distinct) else np.empty(0, dtype=np.int64)
 
 
 def _extend_by_frequencies(feed: Feed, bounds: dict[str, tuple[int, int]]) -> None:

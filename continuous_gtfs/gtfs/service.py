@@ -64,11 +64,12 @@ def _rows(feed: Feed, file: str, columns: tuple[str, ...]) -> Iterator[tuple[int
     """Number and values, surrounding spaces taken off, of each row of a file; nothing if it is not there."""
     if file not in feed:
         return
-    table = feed.table(file)
+    table = feed.raw(file)
     absent = [name for name in columns if name not in table.columns]
     if absent:
         raise FeedStructureError(f"{file} has no column {', '.join(absent)}")
-    values = zip(*(table[name].str.strip().tolist() for name in columns), strict=True)
+    table.load(columns)
+    values = zip(*(table.keys(name).texts() for name in columns), strict=True)
     yield from enumerate(values, start=1)
 
 

@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-
-import numpy as np
-import numpy.typing as npt
-import pandas as pd
+from typing import Any
 
 from continuous_gtfs.errors import StepDefinitionError
+from continuous_gtfs.gtfs.keys import PADDING, Keys, Mask
 
-Mask = npt.NDArray[np.bool_]
+__all__ = ["Mask", "Where", "where"]
 
 
 class Where(ABC):
@@ -30,16 +28,20 @@ class Where(ABC):
         """The columns that the condition reads."""
 
     @abstractmethod
-    def verdicts(self, table: pd.DataFrame) -> tuple[Mask, Mask]:
-        """Rows for which it holds, and rows for which it does not; a row in neither has a blank cell.
+    def verdicts(self, keys: Callable[[str], Keys]) -> tuple[Mask, Mask]:
+        """Rows for which it holds, and rows for which it does not; a row in neither has a blank cell."""
+
+    def matches(self, table: Any) -> Mask:
+        """Rows for which the condition holds, of a table of a feed (``feed.raw``) or of a pandas DataFrame of text.
+
+        Spaces around a value are not part of it.
 
         Raises:
             KeyError: The table lacks one of ``fields``.
         """
-
-    def matches(self, table: pd.DataFrame) -> Mask:
-        """Rows for which the condition holds."""
-        return self.verdicts(table)[0]
+        if hasattr(table, "columns") and hasattr(table, "loc"):
+            return self.verdicts(lambda column: Keys.of(table[column]))[0]
+        return self.verdicts(table.keys)[0]
 
     def __and__(self, other: Where) -> Where:
         return _Both(self, other)
@@ -65,7 +67,7 @@ def where(
     """A condition on one column; give exactly one of the four.
 
     Args:
-        equals: The whole value, case and spaces included.
+        equals: The whole value, case included; spaces around it are not part of it.
         one_of: Any of these values.
         matches: A regular expression (``re.search``: anchor it with ``^`` and ``$``).
         is_blank: True for the cells that hold nothing, False for those that hold something.
@@ -96,9 +98,9 @@ def where(
     for value in values:
         if not isinstance(value, str):
             raise StepDefinitionError(f"where({field!r}): {value!r} is no text; every cell of a feed is")
-        if value == "":
+        if not value.strip(PADDING):
             raise StepDefinitionError(f"where({field!r}): a blank never matches; ask with is_blank=True")
-    return _IsOneOf(field, frozenset(values))
+    return _IsOneOf(field, frozenset(value.strip(PADDING) for value in values))
 
 
 @dataclass(frozen=True)
@@ -110,8 +112,8 @@ class _IsOneOf(Where):
     def fields(self) -> frozenset[str]:
         return frozenset({self.field})
 
-    def verdicts(self, table: pd.DataFrame) -> tuple[Mask, Mask]:
-        return _against_blanks(table[self.field], self.values)
+    def verdicts(self, keys: Callable[[str], Keys]) -> tuple[Mask, Mask]:
+        return _against_blanks(keys(self.field), self.values.__contains__)
 
 
 @dataclass(frozen=True)
@@ -123,10 +125,8 @@ class _Matches(Where):
     def fields(self) -> frozenset[str]:
         return frozenset({self.field})
 
-    def verdicts(self, table: pd.DataFrame) -> tuple[Mask, Mask]:
-        # Each distinct value once: columns of millions of rows hold few.
-        column = table[self.field]
-        return _against_blanks(column, {value for value in column.unique() if self.pattern.search(value)})
+    def verdicts(self, keys: Callable[[str], Keys]) -> tuple[Mask, Mask]:
+        return _against_blanks(keys(self.field), lambda value: self.pattern.search(value) is not None)
 
 
 @dataclass(frozen=True)
@@ -138,8 +138,8 @@ class _IsBlank(Where):
     def fields(self) -> frozenset[str]:
         return frozenset({self.field})
 
-    def verdicts(self, table: pd.DataFrame) -> tuple[Mask, Mask]:
-        blank = _blanks(table[self.field])
+    def verdicts(self, keys: Callable[[str], Keys]) -> tuple[Mask, Mask]:
+        blank = keys(self.field).is_blank()
         return (blank, ~blank) if self.wanted else (~blank, blank)
 
 
@@ -152,8 +152,8 @@ class _Both(Where):
     def fields(self) -> frozenset[str]:
         return self.left.fields | self.right.fields
 
-    def verdicts(self, table: pd.DataFrame) -> tuple[Mask, Mask]:
-        (left, not_left), (right, not_right) = self.left.verdicts(table), self.right.verdicts(table)
+    def verdicts(self, keys: Callable[[str], Keys]) -> tuple[Mask, Mask]:
+        (left, not_left), (right, not_right) = self.left.verdicts(keys), self.right.verdicts(keys)
         return left & right, not_left | not_right
 
 
@@ -166,8 +166,8 @@ class _Either(Where):
     def fields(self) -> frozenset[str]:
         return self.left.fields | self.right.fields
 
-    def verdicts(self, table: pd.DataFrame) -> tuple[Mask, Mask]:
-        (left, not_left), (right, not_right) = self.left.verdicts(table), self.right.verdicts(table)
+    def verdicts(self, keys: Callable[[str], Keys]) -> tuple[Mask, Mask]:
+        (left, not_left), (right, not_right) = self.left.verdicts(keys), self.right.verdicts(keys)
         return left | right, not_left & not_right
 
 
@@ -179,16 +179,12 @@ class _Not(Where):
     def fields(self) -> frozenset[str]:
         return self.condition.fields
 
-    def verdicts(self, table: pd.DataFrame) -> tuple[Mask, Mask]:
-        holds, fails = self.condition.verdicts(table)
+    def verdicts(self, keys: Callable[[str], Keys]) -> tuple[Mask, Mask]:
+        holds, fails = self.condition.verdicts(keys)
         return fails, holds
 
 
-def _blanks(column: pd.Series) -> Mask:
-    return (column == "").to_numpy(dtype=bool)
-
-
-def _against_blanks(column: pd.Series, values: Iterable[str]) -> tuple[Mask, Mask]:
-    blank = _blanks(column)
-    found = column.isin(list(values)).to_numpy(dtype=bool) & ~blank
+def _against_blanks(column: Keys, holds: Callable[[str], bool]) -> tuple[Mask, Mask]:
+    blank = column.is_blank()
+    found = column.holds(holds) & ~blank
     return found, ~found & ~blank

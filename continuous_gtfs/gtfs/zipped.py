@@ -7,6 +7,7 @@ imports neither pandas nor pyarrow: sensors load it.
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
 import zlib
 from collections import Counter
@@ -14,11 +15,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NoReturn
 
+from zlib_ng import zlib_ng
+
 from continuous_gtfs.errors import FeedStructureError
 
 _READABLE_COMPRESSION = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA})
 _ENCRYPTED = 0x1
 _CHUNK_BYTES = 1 << 20
+_LOCAL_HEADER = struct.Struct("<4s22xHH")
 # What says where a feed's files lie. Only a feed of demand-responsive zones may do without stops.txt:
 # https://gtfs.org/documentation/schedule/reference/#dataset-files
 _ANCHORS = ("stops.txt", "locations.geojson")
@@ -37,6 +41,20 @@ class FeedLimits:
     max_members: int = 1000
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeflatedMember:
+    """A member's compressed bytes, to be copied into another zip as they are.
+
+    Attributes:
+        data: Raw deflate.
+        crc32: Of the bytes that it inflates to; likewise ``size``.
+    """
+
+    data: bytes | memoryview
+    crc32: int
+    size: int
+
+
 class ZippedFeed:
     """The members of a feed's zip by the name they have in the feed, sub-folder taken off.
 
@@ -53,6 +71,7 @@ class ZippedFeed:
         limits = limits or FeedLimits()
         try:
             self._zip = zipfile.ZipFile(io.BytesIO(data))
+            self._data = memoryview(data)
         except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
             raise FeedStructureError(_why_not_a_zip(data, error)) from None
         entries = self._zip.infolist()
@@ -86,10 +105,7 @@ class ZippedFeed:
         Raises:
             FeedStructureError: The stored bytes are damaged.
         """
-        try:
-            return self._zip.read(self._members[name])
-        except _DAMAGE as error:
-            _raise_damaged(name, error)
+        return b"".join(self.chunks(name))
 
     def chunks(self, name: str) -> Iterator[bytes]:
         """The bytes of one member, a piece at a time.
@@ -97,16 +113,72 @@ class ZippedFeed:
         Raises:
             FeedStructureError: The stored bytes are damaged; pieces may have been handed out before.
         """
+        entry = self._members[name]
         try:
-            with self._zip.open(self._members[name]) as stream:
+            if entry.compress_type == zipfile.ZIP_DEFLATED:
+                yield from self._inflate(entry)
+                return
+            with self._zip.open(entry) as stream:
                 while chunk := stream.read(_CHUNK_BYTES):
                     yield chunk
         except _DAMAGE as error:
             _raise_damaged(name, error)
 
+    def deflated(self, name: str) -> DeflatedMember | None:
+        """One member as it lies in the zip, found whole; None where it is not plain deflate.
+
+        Raises:
+            FeedStructureError: The stored bytes are damaged.
+        """
+        entry = self._members[name]
+        if entry.compress_type != zipfile.ZIP_DEFLATED:
+            return None
+        for _ in self.chunks(name):
+            pass
+        return DeflatedMember(data=self._stored(entry), crc32=entry.CRC, size=entry.file_size)
+
+    def _inflate(self, entry: zipfile.ZipInfo) -> Iterator[bytes]:
+        """zlib-ng inflates twice as fast as zipfile does. Never more than the directory says there is."""
+        inflater = zlib_ng.decompressobj(-zlib_ng.MAX_WBITS)
+        stored, crc, size = self._stored(entry), 0, 0
+        rest: bytes | memoryview = stored
+        while not inflater.eof:
+            piece = inflater.decompress(rest, _CHUNK_BYTES)
+            if not piece and not inflater.eof:
+                raise EOFError("it ends in the middle")
+            rest = inflater.unconsumed_tail
+            crc, size = zlib_ng.crc32(piece, crc), size + len(piece)
+            if size > entry.file_size:
+                break
+            yield piece
+        if (crc, size) != (entry.CRC, entry.file_size):
+            raise zipfile.BadZipFile("Bad CRC-32 or length")
+
+    def _stored(self, entry: zipfile.ZipInfo) -> memoryview:
+        """The compressed bytes, found through the member's own header as zipfile does."""
+        header = self._data[entry.header_offset : entry.header_offset + _LOCAL_HEADER.size]
+        if len(header) < _LOCAL_HEADER.size:
+            raise EOFError("it ends before the member's header")
+        signature, name_bytes, extra_bytes = _LOCAL_HEADER.unpack(header)
+        if signature != b"PK\x03\x04":
+            raise zipfile.BadZipFile("Bad magic number for file header")
+        start = entry.header_offset + _LOCAL_HEADER.size + name_bytes + extra_bytes
+        stored = self._data[start : start + entry.compress_size]
+        if len(stored) < entry.compress_size:
+            raise EOFError("it ends in the middle")
+        return stored
+
 
 # NotImplementedError is zipfile's word for flag bits that it does not know.
-_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError)
+_DAMAGE: tuple[type[Exception], ...] = (
+    zipfile.BadZipFile,
+    zlib.error,
+    zlib_ng.error,
+    EOFError,
+    OSError,
+    ValueError,
+    NotImplementedError,
+)
 
 
 def _raise_damaged(name: str, error: Exception) -> NoReturn:

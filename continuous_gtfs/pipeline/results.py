@@ -46,6 +46,33 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RowChanges:
+    """Rows (or entities) of one file that a step removed and added: before - removed + added = after.
+
+    Attributes:
+        removed_sample: At most ``SAMPLE_SIZE`` ids of those removed; what is beyond is cut off.
+    """
+
+    removed: int = 0
+    added: int = 0
+    removed_sample: tuple[str, ...] = ()
+
+    def __add__(self, later: RowChanges) -> RowChanges:
+        return RowChanges(
+            removed=self.removed + later.removed,
+            added=self.added + later.added,
+            removed_sample=(self.removed_sample + later.removed_sample)[:SAMPLE_SIZE],
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"removed": self.removed, "added": self.added, "removed_sample": list(self.removed_sample)}
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> RowChanges:
+        return cls(**(dict(fields) | {"removed_sample": tuple(fields["removed_sample"])}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepResult:
     """What one run of one step did.
 
@@ -56,6 +83,7 @@ class StepResult:
         rows_before: Rows by file, of the files the step declared or changed. A file that was not there
             is not in the mapping.
         rows_after: The same, after the step.
+        changes: By file, the rows that the step removed and added; files without any are left out.
         findings: In the order they were reported.
         logs: The step's own log lines.
         source_hash: What code and parameters ran, see ``pipeline.hashing``.
@@ -66,6 +94,7 @@ class StepResult:
     duration_s: float
     rows_before: dict[str, int] = field(default_factory=dict)
     rows_after: dict[str, int] = field(default_factory=dict)
+    changes: dict[str, RowChanges] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
     logs: tuple[str, ...] = ()
     source_hash: str
@@ -78,6 +107,7 @@ class StepResult:
             "duration_s": self.duration_s,
             "rows_before": dict(self.rows_before),
             "rows_after": dict(self.rows_after),
+            "changes": {file: changes.to_dict() for file, changes in self.changes.items()},
             "findings": [finding.to_dict() for finding in self.findings],
             "logs": list(self.logs),
             "source_hash": self.source_hash,
@@ -89,6 +119,7 @@ class StepResult:
             **(
                 dict(fields)
                 | {
+                    "changes": {file: RowChanges.from_dict(c) for file, c in fields.get("changes", {}).items()},
                     "findings": tuple(Finding.from_dict(finding) for finding in fields["findings"]),
                     "logs": tuple(fields["logs"]),
                 }

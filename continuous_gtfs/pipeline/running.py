@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from continuous_gtfs.errors import StepDefinitionError, StepFailedError
-from continuous_gtfs.pipeline.results import StepResult
+from continuous_gtfs.pipeline.results import RowChanges, StepResult
 from continuous_gtfs.pipeline.step import STEP_NAME, Step, StepContext, Transformable
 
 F = TypeVar("F", bound=Transformable)
@@ -79,12 +79,14 @@ def run_step(
     cause: Exception | None = None
     rows_before: dict[str, int] = {}
     rows_after: dict[str, int] = {}
+    changes: dict[str, RowChanges] = {}
     try:
         step.apply(fork, context)
         changed = fork.changed_since(feed)
-        counted = changed | (step.files or frozenset())
+        counted = changed | step.counted_files
         rows_before, rows_after = _rows(feed, counted), _rows(fork, counted)
-        failure = _broken_promise(step, changed, context)
+        changes = {file: found for file, found in sorted(fork.row_changes().items()) if found.removed or found.added}
+        failure = _broken_promise(step, changed, context) or _unaccounted(rows_before, rows_after, changes)
     except Exception as error:
         cause, failure = error, f"{type(error).__name__}: {error}"
     result = StepResult(
@@ -93,6 +95,7 @@ def run_step(
         duration_s=time.perf_counter() - started,
         rows_before=rows_before,
         rows_after=rows_after,
+        changes=changes,
         findings=tuple(context.findings),
         logs=tuple(context.logs),
         source_hash=step.source_hash(),
@@ -141,6 +144,18 @@ def _broken_promise(step: Step[Any], changed: frozenset[str], context: StepConte
         return f"it changed {', '.join(undeclared)} but declares {declared}; add them to its files"
     errors = [finding.message for finding in context.findings if finding.severity == "error"]
     return "; ".join(errors) or None
+
+
+def _unaccounted(before: dict[str, int], after: dict[str, int], changes: dict[str, RowChanges]) -> str | None:
+    """Why the rows do not add up; None if every one is accounted for."""
+    for file in sorted(before.keys() | after.keys()):
+        found = changes.get(file, RowChanges())
+        if before.get(file, 0) - found.removed + found.added != after.get(file, 0):
+            return (
+                f"{file} had {before.get(file, 0)} rows and has {after.get(file, 0)}, which {found.removed} removed "
+                f"and {found.added} added do not explain"
+            )
+    return None
 
 
 def _rows(feed: Transformable, names: Iterable[str]) -> dict[str, int]:

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Generic, Protocol, Self, TypeVar, cast
 
 from continuous_gtfs.errors import StepDefinitionError
-from continuous_gtfs.pipeline.results import Finding
+from continuous_gtfs.pipeline.results import Finding, RowChanges
 
 STEP_NAME = re.compile(r"[A-Za-z0-9_]+")
 
@@ -25,6 +25,10 @@ class Transformable(Protocol):
 
     def row_counts(self) -> Mapping[str, int]:
         """Rows by file (schedule) or entities by feed name (realtime); may count only when asked."""
+        ...
+
+    def row_changes(self) -> Mapping[str, RowChanges]:
+        """By file, rows removed and added since this fork was made; files without any may be left out."""
         ...
 
     def changed_since(self, other: Self) -> frozenset[str]:
@@ -69,6 +73,11 @@ class Step(ABC, Generic[F]):
 
     name: str
     files: frozenset[str] | None
+
+    @property
+    def counted_files(self) -> frozenset[str]:
+        """The files whose rows are counted even if the step leaves them as they are: those that it names."""
+        return self.files or frozenset()
 
     @abstractmethod
     def apply(self, feed: F, context: StepContext) -> None:

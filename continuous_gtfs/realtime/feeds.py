@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Self
 
 from google.transit.gtfs_realtime_pb2 import FeedMessage
 
 from continuous_gtfs.errors import ConfigurationError, StepDefinitionError
+from continuous_gtfs.pipeline.results import SAMPLE_SIZE, RowChanges
 from continuous_gtfs.realtime.messages import serialize_feed
 
 VEHICLE_POSITIONS = "vehicle_positions"
@@ -38,6 +40,7 @@ class RealtimeFeeds:
         bodies = bodies or {}
         self._held = {name: _Held(message, bodies.get(name)) for name, message in messages.items()}
         self._owned: set[str] = set()
+        self._origin: dict[str, FeedMessage] = {}
         self._lent: dict[str, _Held] = {}
 
     @property
@@ -72,6 +75,7 @@ class RealtimeFeeds:
         if name not in self._owned:
             copy = FeedMessage()
             copy.CopyFrom(self._find(name).message)
+            self._origin[name] = self._held[name].message
             self._held[name] = _Held(copy)
             self._owned.add(name)
         return self._held[name].message
@@ -94,6 +98,10 @@ class RealtimeFeeds:
         """Entities by feed name."""
         return {name: len(held.message.entity) for name, held in self._held.items()}
 
+    def row_changes(self) -> Mapping[str, RowChanges]:
+        """Entities by feed name, told by their ids, that this fork's edits removed and added."""
+        return {name: _entity_changes(self._origin[name], self._held[name].message) for name in self._owned}
+
     def changed_since(self, other: Self) -> frozenset[str]:
         """Names of the feeds that were edited since ``other`` was forked.
 
@@ -114,3 +122,11 @@ class RealtimeFeeds:
         if held is None:
             raise ConfigurationError(f"there is no feed {name!r} in this run; there is {', '.join(self._held)}")
         return held
+
+
+def _entity_changes(before: FeedMessage, after: FeedMessage) -> RowChanges:
+    ids_before, ids_after = (Counter(entity.id for entity in message.entity) for message in (before, after))
+    removed = ids_before - ids_after
+    return RowChanges(
+        removed=removed.total(), added=(ids_after - ids_before).total(), removed_sample=tuple(removed)[:SAMPLE_SIZE]
+    )

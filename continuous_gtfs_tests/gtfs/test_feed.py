@@ -186,13 +186,36 @@ def test_rows_are_counted_the_same_before_and_after_parsing() -> None:
         assert feed.row_counts()[name] == count
 
 
-def test_the_same_feed_zipped_otherwise_gives_the_same_bytes(tmp_path: Path) -> None:
+def test_a_file_that_is_deflated_already_is_copied_as_it_lies_in_the_zip() -> None:
+    data = small_feed()
+    written = Feed.from_bytes(data).to_bytes()
+    with zipfile.ZipFile(io.BytesIO(data)) as before, zipfile.ZipFile(io.BytesIO(written)) as after:
+        for old, new in zip(before.infolist(), after.infolist(), strict=True):
+            assert stored_bytes(written, new) == stored_bytes(data, old)
+
+
+def stored_bytes(data: bytes, entry: zipfile.ZipInfo) -> bytes:
+    start = entry.header_offset + 30 + len(entry.filename)
+    return data[start : start + entry.compress_size]
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_file_compressed_otherwise_is_deflated_with_the_same_content(tmp_path: Path, method: int) -> None:
     files = members(small_feed())
     path = tmp_path / "feed.zip"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_BZIP2) as archive:
+    with zipfile.ZipFile(path, "w", method) as archive:
         for name, content in files.items():
             archive.writestr(zipfile.ZipInfo(f"folder/{name}", (2031, 1, 1, 1, 1, 2)), content)
-    assert Feed.from_path(path).to_bytes() == Feed.from_bytes(small_feed()).to_bytes()
+    assert members(Feed.from_path(path).to_bytes()) == files
+
+
+def test_a_damaged_file_that_no_one_touches_is_found_before_it_is_published() -> None:
+    data = bytearray(small_feed(replaced={"notes.txt": "abc" * 1000}))
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        entry = archive.getinfo("notes.txt")
+    data[entry.header_offset + 30 + len("notes.txt") + 4] ^= 0xFF
+    with pytest.raises(FeedStructureError, match=r"notes\.txt is damaged in the zip"):
+        Feed.from_bytes(bytes(data)).to_bytes()
 
 
 def test_limits_are_handed_on() -> None:

@@ -20,7 +20,7 @@ def matching(condition: Where) -> str:
     ("condition", "ids"),
     [
         (where("route", equals="1"), "a"),
-        (where("route", equals="1 "), ""),
+        (where("route", equals=" 1 "), "a"),
         (where("route", one_of=["1", "10", "99"]), "ad"),
         (where("route", matches="1"), "ad"),
         (where("route", matches="^1$"), "a"),

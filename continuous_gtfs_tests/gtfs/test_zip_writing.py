@@ -44,7 +44,7 @@ def test_another_process_writes_the_same_bytes() -> None:
 
 
 def test_the_writer_is_named_with_its_version_and_level() -> None:
-    assert re.fullmatch(r"zlib-ng \d+\.\d+\.\d+ level 6", ZIP_WRITER)
+    assert re.fullmatch(r"zlib-ng \d+\.\d+\.\d+ level 6 in pieces of 1048576", ZIP_WRITER)
 
 
 def test_members_are_plain_files_with_a_fixed_time() -> None:

@@ -6,18 +6,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
+from continuous_gtfs.pipeline.results import RowChanges
 from continuous_gtfs.pipeline.step import Step, StepContext
 
 
 class WordFeed:
     def __init__(self, files: Mapping[str, tuple[str, ...]]) -> None:
         self.files = dict(files)
+        self._origin = dict(files)
 
     def fork(self) -> Self:
         return type(self)(self.files)
 
     def row_counts(self) -> Mapping[str, int]:
         return {name: len(words) for name, words in self.files.items()}
+
+    def row_changes(self) -> Mapping[str, RowChanges]:
+        before = {name: len(words) for name, words in self._origin.items()}
+        after = {name: len(words) for name, words in self.files.items()}
+        gained = {name: after.get(name, 0) - before.get(name, 0) for name in before | after}
+        return {name: RowChanges(removed=max(-n, 0), added=max(n, 0)) for name, n in gained.items()}
 
     def changed_since(self, other: Self) -> frozenset[str]:
         names = self.files.keys() | other.files.keys()
