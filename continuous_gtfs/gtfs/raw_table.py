@@ -48,7 +48,11 @@ class CsvText:
     """The bytes of a member, checked, with its header taken apart and its rows found when they are needed."""
 
     def __init__(self, data: bytes, file: str) -> None:
-        """Raises FeedStructureError, see ``csv_checks``; that no row is ragged is checked with the first column read."""
+        """Check the bytes; that no row is ragged is found when the first column is read.
+
+        Raises:
+            FeedStructureError: See ``csv_checks``.
+        """
         check_text(data, file)
         bom = len(BOM) if data.startswith(BOM) else 0
         self.file = file
@@ -392,8 +396,9 @@ def _text_of(array: pa.LargeBinaryArray) -> bytes:
 def _text_ends(view: npt.NDArray[np.uint8], is_quoted: npt.NDArray[np.bool_], starts: Positions) -> Positions:
     """For each line the offset at which its line end begins."""
     feeds = np.flatnonzero((view == _LF) & ~is_quoted)
-    ends = feeds[np.searchsorted(feeds, starts[:-1])]
-    return ends - (view[ends - 1] == _CR)
+    ends: Positions = feeds[np.searchsorted(feeds, starts[:-1])]
+    ends -= view[ends - 1] == _CR
+    return ends
 
 
 def _spliced(lines: pa.LargeBinaryArray, splice: _Splice, new: Sequence[Sequence[str]]) -> pa.LargeBinaryArray:

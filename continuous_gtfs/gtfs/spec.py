@@ -119,7 +119,7 @@ TRANSLATED_RECORDS: Final[dict[str, str]] = {
     "levels": "level",
     "attributions": "attribution",
 }
-"""``table_name`` of translations.txt: what its ``record_id`` names. For stop_times, ``record_sub_id`` is the sequence."""
+"""``table_name`` of translations.txt: what its ``record_id`` names (a stop time's ``record_sub_id`` is its sequence)."""
 
 PRIMARY_KEYS: Final[dict[str, tuple[str, ...]]] = {
     "agency.txt": ("agency_id",),

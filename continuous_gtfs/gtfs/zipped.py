@@ -13,7 +13,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import NoReturn, cast
 
 from zlib_ng import zlib_ng
 
@@ -173,7 +173,7 @@ class ZippedFeed:
 _DAMAGE: tuple[type[Exception], ...] = (
     zipfile.BadZipFile,
     zlib.error,
-    zlib_ng.error,
+    cast(type[Exception], zlib_ng.error),
     EOFError,
     OSError,
     ValueError,
