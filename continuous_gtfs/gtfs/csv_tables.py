@@ -103,14 +103,19 @@ def as_text(frame: pd.DataFrame, file: str) -> pd.DataFrame:
 
 
 def row_changes(before: pd.DataFrame, after: pd.DataFrame, primary_key: Sequence[str] | None) -> RowChanges:
-    """Which rows a table lost and gained, told by their primary key, or by all they hold where none is known."""
+    """Which rows a table lost and gained, told by their primary key, or by all they hold where none is known.
+
+    A row that keeps its key and not its other cells was changed.
+    """
     shared = [name for name in before.columns if name in after.columns]
     own = shared if primary_key is None else [name for name in primary_key if name in shared]
     lost = _counts(before, own).sub(_counts(after, own), fill_value=0)
     removed = lost[lost > 0]
+    gone = _counts(before, shared).sub(_counts(after, shared), fill_value=0)
     return RowChanges(
         removed=int(removed.sum()),
         added=int(-lost[lost < 0].sum()),
+        changed=int(gone[gone > 0].sum() - removed.sum()),
         removed_sample=tuple(str(name).replace(_UNIT, " ").strip() for name in removed.index[:SAMPLE_SIZE]),
     )
 

@@ -42,6 +42,8 @@ class Feed:
     def __init__(self, members: Mapping[str, Member]) -> None:
         self._members = dict(members)
         self._changes: dict[str, RowChanges] = {}
+        # The rows of each file that set_cells reached, so that one set twice counts once.
+        self._reached: dict[str, Mask] = {}
 
     @classmethod
     def from_bytes(cls, data: bytes, *, limits: FeedLimits | None = None) -> Self:
@@ -105,6 +107,8 @@ class Feed:
             name, RowChanges(removed=count, removed_sample=row_names(raw, np.flatnonzero(dropped)[:SAMPLE_SIZE]))
         )
         self._members[name] = Edited(name, raw.without(dropped))
+        if name in self._reached:
+            self._reached[name] = self._reached[name][~dropped]
 
     def set_cells(self, name: str, changed: Mask, values: Mapping[str, Value]) -> None:
         """Set cells of the rows of the mask; every other cell keeps its bytes.
@@ -121,6 +125,7 @@ class Feed:
             raise KeyError(missing[0])
         if changed.any():
             self._members[name] = Edited(name, raw.with_cells(changed, values))
+            self._reached[name] = self._reached[name] | changed if name in self._reached else changed.copy()
 
     def add_column(self, name: str, column: str, value: Value = "") -> None:
         """Add a column at the end: one value for all rows, or one for each.
@@ -140,12 +145,16 @@ class Feed:
         if count:
             self._members[name] = Edited(name, self.raw(name).with_rows(rows))
             self._note(name, RowChanges(added=count))
+            if name in self._reached:
+                self._reached[name] = np.append(self._reached[name], np.zeros(count, dtype=bool))
 
     def sort_rows(self, name: str, order: npt.NDArray[np.intp]) -> None:
         """Put the rows of a file in another order, each once."""
         if (np.diff(order) == 1).all():
             return
         self._members[name] = Edited(name, self.raw(name).in_order(order))
+        if name in self._reached:
+            self._reached[name] = self._reached[name][order]
 
     def add_table(self, name: str, rows: Mapping[str, Sequence[str]]) -> None:
         """Add a file that is not there yet.
@@ -187,7 +196,8 @@ class Feed:
                     return
                 changes = row_changes(before, text, PRIMARY_KEYS.get(name))
                 padded = dict(zip(before.columns, present.raw().padded_columns, strict=True))
-        self._note(name, changes)
+        self._note(name, self._reached_rows(name) + changes)
+        self._reached.pop(name, None)
         self._members[name] = Written(name, text, [padded.get(column, column) for column in text.columns])
 
     def remove_file(self, name: str) -> None:
@@ -198,6 +208,7 @@ class Feed:
         """
         self._note(name, RowChanges(removed=self._member(name).row_count()))
         del self._members[name]
+        self._reached.pop(name, None)
 
     def member_bytes(self, name: str) -> bytes:
         """The bytes of one file as ``to_bytes`` would zip them.
@@ -224,8 +235,9 @@ class Feed:
         return _RowCounts(self._members)
 
     def row_changes(self) -> Mapping[str, RowChanges]:
-        """By file, the rows removed and added since this fork was made."""
-        return dict(self._changes)
+        """By file, the rows removed, added and changed since this fork was made."""
+        names = dict.fromkeys((*self._changes, *self._reached))
+        return {name: self._changes.get(name, RowChanges()) + self._reached_rows(name) for name in names}
 
     def changed_since(self, other: Self) -> frozenset[str]:
         """Files set, added or removed since one of the two was forked from the other."""
@@ -234,6 +246,9 @@ class Feed:
 
     def _note(self, name: str, changes: RowChanges) -> None:
         self._changes[name] = self._changes.get(name, RowChanges()) + changes
+
+    def _reached_rows(self, name: str) -> RowChanges:
+        return RowChanges(changed=int(self._reached[name].sum())) if name in self._reached else RowChanges()
 
     def _table_member(self, name: str) -> Member:
         if not name.endswith(_TABLE_SUFFIX):

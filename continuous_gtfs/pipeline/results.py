@@ -50,22 +50,30 @@ class RowChanges:
     """Rows (or entities) of one file that a step removed and added: before - removed + added = after.
 
     Attributes:
+        changed: Rows that stayed and hold another value; a new column alone changes no row.
         removed_sample: At most ``SAMPLE_SIZE`` ids of those removed; what is beyond is cut off.
     """
 
     removed: int = 0
     added: int = 0
+    changed: int = 0
     removed_sample: tuple[str, ...] = ()
 
     def __add__(self, later: RowChanges) -> RowChanges:
         return RowChanges(
             removed=self.removed + later.removed,
             added=self.added + later.added,
+            changed=self.changed + later.changed,
             removed_sample=(self.removed_sample + later.removed_sample)[:SAMPLE_SIZE],
         )
 
     def to_dict(self) -> dict[str, Any]:
-        return {"removed": self.removed, "added": self.added, "removed_sample": list(self.removed_sample)}
+        return {
+            "removed": self.removed,
+            "added": self.added,
+            "changed": self.changed,
+            "removed_sample": list(self.removed_sample),
+        }
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> RowChanges:
@@ -83,7 +91,7 @@ class StepResult:
         rows_before: Rows by file, of the files the step declared or changed. A file that was not there
             is not in the mapping.
         rows_after: The same, after the step.
-        changes: By file, the rows that the step removed and added; files without any are left out.
+        changes: By file, the rows that the step removed, added and changed; files without any are left out.
         findings: In the order they were reported.
         logs: The step's own log lines.
         source_hash: What code and parameters ran, see ``pipeline.hashing``.

@@ -85,7 +85,11 @@ def run_step(
         changed = fork.changed_since(feed)
         counted = changed | step.counted_files
         rows_before, rows_after = _rows(feed, counted), _rows(fork, counted)
-        changes = {file: found for file, found in sorted(fork.row_changes().items()) if found.removed or found.added}
+        changes = {
+            file: found
+            for file, found in sorted(fork.row_changes().items())
+            if found.removed or found.added or found.changed
+        }
         failure = _broken_promise(step, changed, context) or _unaccounted(rows_before, rows_after, changes)
     except Exception as error:
         cause, failure = error, f"{type(error).__name__}: {error}"
