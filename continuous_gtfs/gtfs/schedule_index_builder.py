@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import date
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +16,7 @@ from continuous_gtfs.gtfs.feed import Feed
 from continuous_gtfs.gtfs.keys import Keys
 from continuous_gtfs.gtfs.raw_table import RawTable
 from continuous_gtfs.gtfs.schedule_index import FORM
-from continuous_gtfs.gtfs.service import service_dates
+from continuous_gtfs.gtfs.service import agency_timezone, service_dates
 from continuous_gtfs.gtfs.times import time_of_day_s
 
 _GZIP_WINDOW = zlib_ng.MAX_WBITS + 16
@@ -47,7 +46,7 @@ def build_schedule_index(feed: Feed) -> bytes:
     limits = [bounds.get(trip_id, (None, None)) for trip_id in ids]
     document = {
         "form": FORM,
-        "timezone": _timezone(feed),
+        "timezone": agency_timezone(feed),
         "feed_version": _feed_version(feed),
         "route_ids": route_ids,
         "service_ids": service_ids,
@@ -87,16 +86,6 @@ def _columns(feed: Feed, file: str, *columns: str) -> dict[str, list[str]]:
 def _positions(values: Iterable[str], ordered: list[str]) -> list[int]:
     position = {value: i for i, value in enumerate(ordered)}
     return [position[value] for value in values]
-
-
-def _timezone(feed: Feed) -> str:
-    names = [name for name in _columns(feed, "agency.txt", "agency_timezone")["agency_timezone"] if name]
-    if not names:
-        raise FeedStructureError("agency.txt names no agency_timezone")
-    try:
-        return ZoneInfo(names[0]).key
-    except (KeyError, ValueError, OSError):
-        raise FeedStructureError(f"agency.txt (agency_timezone): {names[0]!r} is no timezone") from None
 
 
 def _feed_version(feed: Feed) -> str:

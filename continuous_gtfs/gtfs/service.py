@@ -1,14 +1,16 @@
-"""Which service runs on which date: calendar.txt with the exceptions of calendar_dates.txt applied."""
+"""Which service runs on which date (calendar.txt, exceptions of calendar_dates.txt applied), and in which timezone."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date, timedelta
+from zoneinfo import ZoneInfo
 
 from continuous_gtfs.errors import FeedStructureError
 from continuous_gtfs.gtfs.feed import Feed
 from continuous_gtfs.gtfs.times import parse_service_date
 
+AGENCY = "agency.txt"
 CALENDAR = "calendar.txt"
 CALENDAR_DATES = "calendar_dates.txt"
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -58,6 +60,21 @@ def service_ids_on(feed: Feed, service_date: date) -> frozenset[str]:
         FeedStructureError: See ``service_dates``.
     """
     return frozenset(service_id for service_id, dates in service_dates(feed).items() if service_date in dates)
+
+
+def agency_timezone(feed: Feed) -> str:
+    """The timezone that the feed's times are in: one for all its agencies.
+
+    Raises:
+        FeedStructureError: agency.txt is missing, or names none that exists.
+    """
+    names = [name for _, (name,) in _rows(feed, AGENCY, ("agency_timezone",)) if name]
+    if not names:
+        raise FeedStructureError(f"{AGENCY} names no agency_timezone")
+    try:
+        return ZoneInfo(names[0]).key
+    except (KeyError, ValueError, OSError):
+        raise FeedStructureError(f"{AGENCY} (agency_timezone): {names[0]!r} is no timezone") from None
 
 
 def _rows(feed: Feed, file: str, columns: tuple[str, ...]) -> Iterator[tuple[int, tuple[str, ...]]]:

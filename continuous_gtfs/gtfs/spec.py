@@ -119,7 +119,7 @@ TRANSLATED_RECORDS: Final[dict[str, str]] = {
     "levels": "level",
     "attributions": "attribution",
 }
-"""``table_name`` of translations.txt: what its ``record_id`` names (a stop time's ``record_sub_id`` is its sequence)."""
+"""``table_name`` of translations.txt: what its ``record_id`` names; of a stop time, the trip."""
 
 PRIMARY_KEYS: Final[dict[str, tuple[str, ...]]] = {
     "agency.txt": ("agency_id",),
