@@ -31,6 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "defs": PURE,
     "definitions": {"defs"} | PURE,
     "instance": set(),
+    "testing": {"gtfs", "pipeline"} | FOUNDATION,
     "simulator": PURE,
     "demo": PURE,
     "cli": {"demo", "simulator"} | PURE,
