@@ -6,8 +6,10 @@ CR-only file for one long header. So the bytes are judged here, and a defect nam
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
+import re
 from typing import NoReturn
 
 import numpy as np
@@ -21,15 +23,16 @@ _QUOTE, _COMMA, _LF, _CR = b'",\n\r'
 _BEFORE_OPENING = np.array([_COMMA, _LF, _QUOTE], dtype=np.uint8)
 _AFTER_CLOSING = np.array([_COMMA, _LF, _CR, _QUOTE], dtype=np.uint8)
 _PIECE_BYTES = 8 << 20
+_NOT_A_BLANK = re.compile(rb"\S")
 
 
-def check_text(data: bytes, file: str) -> None:
+def check_text(data: bytes | bytearray, file: str) -> None:
     """Refuse bytes that are no UTF-8 text of lines: empty, UTF-16, NUL, a bad byte, CR alone as line end.
 
     Raises:
         FeedStructureError: Names the line, the column and the offset in ``data`` of the first offence.
     """
-    if not data.strip():
+    if _NOT_A_BLANK.search(data) is None:
         raise FeedStructureError(f"{file} is empty: it has not even a header")
     if data.startswith(_UTF16_BOMS):
         raise FeedStructureError(f"{file} is UTF-16 (it begins with {data[:2].hex(' ')}); a feed is UTF-8")
@@ -37,18 +40,26 @@ def check_text(data: bytes, file: str) -> None:
     if nul >= 0:
         raise FeedStructureError(f"{_place(data, nul, file)}: a NUL byte at offset {nul}")
     if not data.isascii():
-        try:
-            data.decode()
-        except UnicodeDecodeError as error:
-            raise FeedStructureError(
-                f"{_place(data, error.start, file)}: byte 0x{data[error.start]:02x} at offset {error.start} "
-                f"is not UTF-8 ({error.reason})"
-            ) from None
+        _check_utf8(data, file)
     if b"\r" in data and b"\n" not in data:
         raise FeedStructureError(f"{file} ends its lines with CR alone; a line ends with LF or CRLF")
 
 
-def has_quoted_line_ends(data: bytes, file: str, *, start: int = 0) -> bool:
+def _check_utf8(data: bytes | bytearray, file: str) -> None:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    for offset in range(0, len(data), _PIECE_BYTES):
+        held = len(decoder.getstate()[0])
+        is_last = offset + _PIECE_BYTES >= len(data)
+        try:
+            decoder.decode(bytes(data[offset : offset + _PIECE_BYTES]), final=is_last)
+        except UnicodeDecodeError as error:
+            place = offset - held + error.start
+            raise FeedStructureError(
+                f"{_place(data, place, file)}: byte 0x{data[place]:02x} at offset {place} is not UTF-8 ({error.reason})"
+            ) from None
+
+
+def has_quoted_line_ends(data: bytes | bytearray, file: str, *, start: int = 0) -> bool:
     """Check every quotation mark and CR from ``start`` on; whether a quoted value holds a line end.
 
     A mark opens a value at the start of a field, closes it at the end of one, and is doubled inside; anything
@@ -99,7 +110,12 @@ def _byte_after(view: npt.NDArray[np.uint8], positions: npt.NDArray[np.intp]) ->
 
 
 def _check_marks(
-    data: bytes, view: npt.NDArray[np.uint8], marks: npt.NDArray[np.intp], is_open: int, start: int, file: str
+    data: bytes | bytearray,
+    view: npt.NDArray[np.uint8],
+    marks: npt.NDArray[np.intp],
+    is_open: int,
+    start: int,
+    file: str,
 ) -> None:
     """Every other mark opens a value or is second of a doubled pair; the others close one or are first."""
     opening, closing = marks[is_open::2], marks[1 - is_open :: 2]
@@ -116,7 +132,7 @@ def _check_marks(
         )
 
 
-def read_header(data: bytes, file: str, *, start: int = 0) -> tuple[tuple[str, ...], int]:
+def read_header(data: bytes | bytearray, file: str, *, start: int = 0) -> tuple[tuple[str, ...], int]:
     """The column names, surrounding spaces taken off, and the offset of the first row; the header begins at ``start``.
 
     Raises:
@@ -128,7 +144,7 @@ def read_header(data: bytes, file: str, *, start: int = 0) -> tuple[tuple[str, .
         if end < 0 or data.count(b'"', start, end) % 2 == 0:
             break
     end = len(data) if end < 0 else end + 1
-    text = data[start:end].decode().rstrip("\r\n")
+    text = bytes(data[start:end]).decode().rstrip("\r\n")
     if not text.strip():
         raise FeedStructureError(f"{file} line 1: a blank line where the header should be")
     names = tuple(name.strip() for name in next(csv.reader(io.StringIO(text, newline=""))))
@@ -140,7 +156,7 @@ def read_header(data: bytes, file: str, *, start: int = 0) -> tuple[tuple[str, .
     return names, end
 
 
-def raise_if_ragged(data: bytes, columns: tuple[str, ...], start: int, file: str) -> None:
+def raise_if_ragged(data: bytes | bytearray, columns: tuple[str, ...], start: int, file: str) -> None:
     """Find the first row whose values are more or fewer than the columns.
 
     Slow, row by row: only to say where, once a parser has refused the file.
@@ -176,7 +192,7 @@ def _raise_ragged(found: int, columns: tuple[str, ...], place: str) -> NoReturn:
     )
 
 
-def _place(data: bytes, offset: int, file: str) -> str:
+def _place(data: bytes | bytearray, offset: int, file: str) -> str:
     """``stops.txt line 3, column 2 (stop_name)``: both from 1, lines as an editor counts them."""
     start = data.rfind(b"\n", 0, offset) + 1
     before = data[start:offset]

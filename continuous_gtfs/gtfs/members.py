@@ -7,9 +7,10 @@ forks of a feed, so nothing here is ever changed. pandas is imported where a fra
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from continuous_gtfs.errors import FeedStructureError
 from continuous_gtfs.gtfs.raw_table import RawTable
 from continuous_gtfs.gtfs.zipped import DeflatedMember, ZippedFeed
 
@@ -37,6 +38,10 @@ class Member(ABC):
     def read(self) -> bytes:
         return b"".join(self.chunks())
 
+    def buffer(self) -> bytes | bytearray:
+        """The bytes of the file, to be read only; of a large one no second copy is made on the way."""
+        return self.read()
+
     def raw(self) -> RawTable:
         """The file as a table of text.
 
@@ -44,7 +49,7 @@ class Member(ABC):
             FeedStructureError: It cannot be read as one; the message names line and column.
         """
         if self._raw is None:
-            self._raw = RawTable.parse(self.read(), self.name)
+            self._raw = RawTable.parse(self.buffer(), self.name)
         return self._raw
 
     def frame(self) -> pd.DataFrame:
@@ -58,7 +63,11 @@ class Member(ABC):
     def row_count(self) -> int:
         """Rows; of a file that cannot be parsed, its lines but the first."""
         if self._count is None:
-            self._count = _count_rows(self.chunks())
+            try:
+                # Counting the lines of the bytes is quicker than finding the rows, but reading the bytes is not.
+                self._count = _count_rows(self.read()) if self._raw is None else len(self._raw)
+            except FeedStructureError:
+                self._count = _count_rows(self.read())
         return self._count
 
 
@@ -71,6 +80,9 @@ class Stored(Member):
 
     def chunks(self) -> Iterable[bytes]:
         return self._zipped.chunks(self.name)
+
+    def buffer(self) -> bytes | bytearray:
+        return self._zipped.buffer(self.name)
 
     def content(self) -> Iterable[bytes] | DeflatedMember:
         return self._zipped.deflated(self.name) or self.chunks()
@@ -108,22 +120,15 @@ class Written(Member):
         return len(self.frame())
 
 
-def _count_rows(chunks: Iterable[bytes]) -> int:
+def _count_rows(data: bytes) -> int:
     """Rows of CSV bytes without parsing them, so that a file that cannot be parsed can be counted too."""
+    if b'"' not in data and b"\n\n" not in data and b"\n\r" not in data:
+        lines = data.count(b"\n") + (not data.endswith(b"\n"))
+        return max(lines - 1, 0)
     rows, is_open = -1, False
-    for line in _lines(chunks):
-        if not is_open and not line.strip(b"\r\n"):
+    for line in data.split(b"\n"):
+        if not is_open and not line.strip(b"\r"):
             continue
         rows += not is_open
         is_open ^= line.count(b'"') % 2 == 1
     return max(rows, 0)
-
-
-def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    held = b""
-    for chunk in chunks:
-        lines = (held + chunk).split(b"\n")
-        held = lines.pop()
-        yield from lines
-    if held:
-        yield held

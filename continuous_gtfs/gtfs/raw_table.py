@@ -23,6 +23,15 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from continuous_gtfs.errors import FeedStructureError
+from continuous_gtfs.gtfs.arrow import (
+    binary_array,
+    index_array,
+    mask_array,
+    numbers_of,
+    offsets_of,
+    text_array,
+    texts_of,
+)
 from continuous_gtfs.gtfs.csv_checks import (
     BOM,
     check_text,
@@ -47,7 +56,7 @@ _QUOTE, _COMMA, _LF, _CR = b'",\n\r'
 class CsvText:
     """The bytes of a member, checked, with its header taken apart and its rows found when they are needed."""
 
-    def __init__(self, data: bytes, file: str) -> None:
+    def __init__(self, data: bytes | bytearray, file: str) -> None:
         """Check the bytes; that no row is ragged is found when the first column is read.
 
         Raises:
@@ -74,7 +83,7 @@ class CsvText:
     @property
     def header(self) -> bytes:
         """The header line as it came, byte order mark and line end included."""
-        return self.data[: self.body_start]
+        return bytes(self.data[: self.body_start])
 
     @property
     def is_empty(self) -> bool:
@@ -119,7 +128,7 @@ class CsvText:
     def arrow(self) -> pa.Table:
         """Every column as ``large_string``, nothing trimmed."""
         if self.is_empty:
-            return pa.table({name: pa.array([], type=pa.large_string()) for name in self.columns})
+            return pa.table({name: text_array([]).cast(pa.large_string()) for name in self.columns})
         table = self._read(self.columns, pa.large_string())
         self._is_checked = True
         return table
@@ -140,7 +149,12 @@ class CsvText:
         # whatever it is handed, and a value may begin with one.
         return pyarrow.csv.read_csv(
             pa.BufferReader(pa.py_buffer(self.data).slice(self.body_start - 1)),
-            read_options=pyarrow.csv.ReadOptions(column_names=list(self.columns), block_size=block_bytes),
+            read_options=pyarrow.csv.ReadOptions(
+                column_names=list(self.columns),
+                block_size=block_bytes,
+                # With threads every block is parsed before the first is converted: a second copy of the file.
+                use_threads=False,
+            ),
             parse_options=pyarrow.csv.ParseOptions(newlines_in_values=self.has_quoted_line_ends),
             convert_options=pyarrow.csv.ConvertOptions(
                 column_types=dict.fromkeys(wanted, kind),
@@ -163,7 +177,7 @@ class RawTable:
         self._keys = dict(keys or {})
 
     @classmethod
-    def parse(cls, data: bytes, file: str) -> Self:
+    def parse(cls, data: bytes | bytearray, file: str) -> Self:
         """The table in ``data``.
 
         Raises:
@@ -203,7 +217,7 @@ class RawTable:
     def arrow(self) -> pa.Table:
         """Every column as ``large_string``, nothing trimmed."""
         table = self._text.arrow()
-        return table if self._rows is None else table.take(pa.array(self._rows))
+        return table if self._rows is None else table.take(index_array(self._rows))
 
     def chunks(self) -> Iterator[bytes]:
         """The bytes of the table, a piece at a time."""
@@ -211,14 +225,14 @@ class RawTable:
         data, starts = self._text.data, self._text.starts()
         if self._rows is None:
             for offset in range(self._text.body_start, len(data), _SCAN_BYTES):
-                yield data[offset : offset + _SCAN_BYTES]
+                yield bytes(data[offset : offset + _SCAN_BYTES])
             return
         for first in range(0, len(self._rows), _BLOCK_ROWS):
             rows = self._rows[first : first + _BLOCK_ROWS]
             if rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all():
-                yield data[starts[rows[0]] : starts[rows[-1] + 1]]
+                yield bytes(data[starts[rows[0]] : starts[rows[-1] + 1]])
             else:
-                yield _text_of(_lines(data, starts).take(pa.array(rows)))
+                yield _text_of(binary_array(starts, data).take(index_array(rows)))
 
     def to_bytes(self) -> bytes:
         return b"".join(self.chunks())
@@ -245,7 +259,7 @@ class RawTable:
         if not len(rows):
             return []
         chosen = rows if self._rows is None else self._rows[rows]
-        lines = _text_of(_lines(self._text.data, self._text.starts()).take(pa.array(chosen)))
+        lines = _text_of(binary_array(self._text.starts(), self._text.data).take(index_array(chosen)))
         records = csv.reader(io.StringIO(lines.decode(), newline=""))
         return [dict(zip(self.columns, cells, strict=True)) for cells in records if cells]
 
@@ -296,17 +310,17 @@ class RawTable:
         added = "".join(line_of(cells) + end for cells in zip(*columns, strict=True))
         return self._derived(self.to_bytes() + added.encode(), {})
 
-    def _derived(self, data: bytes, keys: Mapping[str, Keys]) -> RawTable:
+    def _derived(self, data: bytes | bytearray, keys: Mapping[str, Keys]) -> RawTable:
         return RawTable(CsvText(data, self.file), None, keys)
 
     def _blocks(self) -> Iterator[tuple[int, pa.LargeBinaryArray]]:
         """The lines of the table, line ends included, some at a time, each with the number of its first row."""
-        lines = _lines(self._text.data, self._text.starts())
+        lines = binary_array(self._text.starts(), self._text.data)
         for first in range(0, len(self), _BLOCK_ROWS):
             if self._rows is None:
                 yield first, lines.slice(first, _BLOCK_ROWS)
             else:
-                yield first, lines.take(pa.array(self._rows[first : first + _BLOCK_ROWS]))
+                yield first, lines.take(index_array(self._rows[first : first + _BLOCK_ROWS]))
 
     def _patched(self, changed: Mask, splice: _Splice, new: Sequence[Sequence[str]]) -> Iterator[bytes]:
         done = 0
@@ -316,7 +330,7 @@ class RawTable:
             if not count:
                 yield _text_of(lines)
                 continue
-            is_touched = pa.array(mask)
+            is_touched = mask_array(mask)
             patched = _spliced(lines.filter(is_touched), splice, [cells[done : done + count] for cells in new])
             yield _text_of(pc.replace_with_mask(lines, is_touched, patched))
             done += count
@@ -345,8 +359,8 @@ def _keys_of(column: pa.ChunkedArray) -> Keys:
     whole = column.unify_dictionaries().combine_chunks()
     if isinstance(whole, pa.ChunkedArray):
         whole = whole.chunk(0)
-    values = whole.dictionary.to_pylist()
-    codes = whole.indices.to_numpy(zero_copy_only=False).astype(np.int32, copy=False)
+    values = texts_of(whole.dictionary)
+    codes = numbers_of(whole.indices)
     trimmed = [value.strip(PADDING) for value in values]
     if trimmed == values:
         return Keys(codes, tuple(values))
@@ -355,7 +369,7 @@ def _keys_of(column: pa.ChunkedArray) -> Keys:
     return Keys(merged[codes], tuple(positions))
 
 
-def _row_starts(data: bytes, body_start: int, has_quoted_line_ends: bool) -> Positions:
+def _row_starts(data: bytes | bytearray, body_start: int, has_quoted_line_ends: bool) -> Positions:
     view = np.frombuffer(data, dtype=np.uint8)
     found = [np.array([body_start], dtype=np.int64)]
     is_open = 0
@@ -377,19 +391,12 @@ def _row_starts(data: bytes, body_start: int, has_quoted_line_ends: bool) -> Pos
     return bounds
 
 
-def _lines(data: bytes, starts: Positions) -> pa.LargeBinaryArray:
-    """The rows of ``data`` as an array that shares its memory."""
-    return pa.LargeBinaryArray.from_buffers(
-        pa.large_binary(), len(starts) - 1, [None, pa.py_buffer(starts), pa.py_buffer(data)]
-    )
-
-
 def _text_of(array: pa.LargeBinaryArray) -> bytes:
     """All values of an array end to end: they lie so in its memory."""
-    _, offsets, values = array.buffers()
+    values = array.buffers()[2]
     if values is None or not len(array):
         return b""
-    bounds = np.frombuffer(offsets, dtype=np.int64)[array.offset : array.offset + len(array) + 1]
+    bounds = offsets_of(array)
     return bytes(values.slice(int(bounds[0]), int(bounds[-1] - bounds[0])))
 
 
@@ -409,25 +416,19 @@ def _spliced(lines: pa.LargeBinaryArray, splice: _Splice, new: Sequence[Sequence
         new: For each piece its text in each line, as it is to be written.
     """
     data = _text_of(lines)
-    lengths = pc.binary_length(lines).to_numpy(zero_copy_only=False)
-    starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    starts = offsets_of(lines)
+    starts = starts - starts[0]
     view = np.frombuffer(data, dtype=np.uint8)
     # Whether a byte lies in a quoted value: an odd number of marks before it. Overflow keeps a number odd or even.
     is_quoted = (np.cumsum(view == _QUOTE, dtype=np.uint8) & 1).astype(bool)
     bounds = splice(view, is_quoted, starts)
     step = bounds.shape[1] + 1
     offsets = np.append(np.column_stack([starts[:-1], bounds]).ravel(), np.int64(len(data)))
-    pieces = _lines(data, offsets)
+    pieces = binary_array(offsets, data)
     is_replaced = np.tile(np.arange(step) % 2 == 1, len(lines))
     values = [text for row in zip(*new, strict=True) for text in row]
-    replaced = pc.replace_with_mask(
-        pieces, pa.array(is_replaced), pa.array(values, pa.large_string()).cast(pa.large_binary())
-    )
-    _, new_offsets, buffer = replaced.buffers()
-    all_offsets = np.frombuffer(new_offsets, dtype=np.int64)[: len(replaced) + 1]
-    return pa.LargeBinaryArray.from_buffers(
-        pa.large_binary(), len(lines), [None, pa.py_buffer(np.ascontiguousarray(all_offsets[::step])), buffer]
-    )
+    replaced = pc.replace_with_mask(pieces, mask_array(is_replaced), text_array(values))
+    return binary_array(offsets_of(replaced)[::step], replaced.buffers()[2])
 
 
 class _Cells:

@@ -1,21 +1,28 @@
-"""Validation by gtfs-guru, in process, and the policy that new errors block and old ones warn."""
+"""Validation by gtfs-guru, in process, and the policy that new errors block and old ones warn.
+
+Not here: how a report looks to a reader (``validation_report``).
+"""
 
 from __future__ import annotations
 
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import gtfs_guru
 
+from continuous_gtfs.gtfs.checks.thresholds import NoticeRule
 from continuous_gtfs.gtfs.zipped import ZippedFeed
 
 SAMPLE_PER_CODE = 3
+KEPT_PER_CODE = 10_000
+
+SEVERITIES: Final = ("error", "warning", "info")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,20 +49,39 @@ class ValidationReport:
 
     Attributes:
         errors: Number of notices by code; likewise ``warnings`` and ``infos``.
-        sample: The first few notices of each code, errors first.
+        notices: Every notice, errors first; of a code that has very many, the first ``KEPT_PER_CODE``.
         service_date: The date taken for today; a later one can find an expired calendar.
     """
 
     errors: Mapping[str, int]
     warnings: Mapping[str, int]
     infos: Mapping[str, int]
-    sample: tuple[Notice, ...]
+    notices: tuple[Notice, ...]
     service_date: date
     validator_version: str
     duration_s: float
 
+    @property
+    def validator(self) -> str:
+        """Who judged: another validator, or another version of it, knows other rules."""
+        return f"gtfs-guru {self.validator_version}"
+
+    @property
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Number of notices by severity, then by code."""
+        return {"error": dict(self.errors), "warning": dict(self.warnings), "info": dict(self.infos)}
+
+    @property
+    def sample(self) -> tuple[Notice, ...]:
+        """The first few notices of each code, errors first."""
+        return _first_of_each_code(self.notices, SAMPLE_PER_CODE)
+
     def to_dict(self) -> dict[str, Any]:
-        """JSON-safe."""
+        """The whole report, JSON-safe."""
+        return self.summary() | {"notices": [asdict(notice) for notice in self.notices]}
+
+    def summary(self) -> dict[str, Any]:
+        """The counts and a few notices of each code, JSON-safe: what fits beside a run."""
         return {
             "errors": dict(self.errors),
             "warnings": dict(self.warnings),
@@ -89,27 +115,40 @@ def validate_feed(data: bytes, *, service_date: date, country_code: str | None =
         notices = [_notice(notice) for notice in result.notices]
     by_severity = {
         severity: dict(sorted(Counter(n.code for n in notices if n.severity == severity).items()))
-        for severity in ("error", "warning", "info")
+        for severity in SEVERITIES
     }
+    notices.sort(key=lambda notice: (SEVERITIES.index(notice.severity), notice.code))
     return ValidationReport(
         errors=by_severity["error"],
         warnings=by_severity["warning"],
         infos=by_severity["info"],
-        sample=_sample(notices),
+        notices=_first_of_each_code(notices, KEPT_PER_CODE),
         service_date=service_date,
         validator_version=gtfs_guru.version(),
         duration_s=time.perf_counter() - started,
     )
 
 
-def new_errors(report: ValidationReport, baseline: Mapping[str, int]) -> dict[str, tuple[int, int]]:
-    """Errors that the baseline does not have as many of: ``{code: (count, count in the baseline)}``.
+def new_errors(
+    report: ValidationReport, baseline: Mapping[str, int], rules: Mapping[str, NoticeRule] | None = None
+) -> dict[str, tuple[int, int]]:
+    """Blocking notices that the baseline does not have as many of: ``{code: (count, how many are let pass)}``.
 
     What the last published version already had must not stop its successor; more of it, or another, must.
+
+    Args:
+        baseline: Notices by code, of every severity that a rule makes blocking.
+        rules: By notice code. Without a rule every error blocks, and nothing else.
     """
-    return {
-        code: (count, baseline.get(code, 0)) for code, count in report.errors.items() if count > baseline.get(code, 0)
-    }
+    rules = rules or {}
+    found = {}
+    for severity, counts in report.counts.items():
+        for code, count in counts.items():
+            rule = rules.get(code, "block" if severity == "error" else "ignore")
+            allowed = max(baseline.get(code, 0), rule if isinstance(rule, int) else 0)
+            if rule != "ignore" and count > allowed:
+                found[code] = (count, allowed)
+    return dict(sorted(found.items()))
 
 
 def _notice(notice: gtfs_guru.Notice) -> Notice:
@@ -126,12 +165,11 @@ def _notice(notice: gtfs_guru.Notice) -> Notice:
     )
 
 
-def _sample(notices: list[Notice]) -> tuple[Notice, ...]:
-    rank = {"error": 0, "warning": 1, "info": 2}
+def _first_of_each_code(notices: Iterable[Notice], limit: int) -> tuple[Notice, ...]:
     taken: Counter[str] = Counter()
-    sample = []
-    for notice in sorted(notices, key=lambda n: (rank[n.severity], n.code)):
+    kept = []
+    for notice in notices:
         taken[notice.code] += 1
-        if taken[notice.code] <= SAMPLE_PER_CODE:
-            sample.append(notice)
-    return tuple(sample)
+        if taken[notice.code] <= limit:
+            kept.append(notice)
+    return tuple(kept)

@@ -105,7 +105,20 @@ class ZippedFeed:
         Raises:
             FeedStructureError: The stored bytes are damaged.
         """
-        return b"".join(self.chunks(name))
+        return bytes(self.buffer(name))
+
+    def buffer(self, name: str) -> bytearray:
+        """The bytes of one member in a buffer of the caller's own, without a second copy on the way.
+
+        Raises:
+            FeedStructureError: The stored bytes are damaged.
+        """
+        buffer = bytearray(self._members[name].file_size)
+        end = 0
+        for chunk in self.chunks(name):
+            buffer[end : end + len(chunk)] = chunk
+            end += len(chunk)
+        return buffer
 
     def chunks(self, name: str) -> Iterator[bytes]:
         """The bytes of one member, a piece at a time.
