@@ -1,6 +1,6 @@
-"""What an agency declares, and how a declared agency is found by name.
+"""What an agency declares; how its modules are found by name is in ``loading``.
 
-An agency is a package with three modules, each imported only by those who need it, so that the realtime
+An agency is a package or a folder with three modules, each imported only by those who need it, so that the realtime
 location never pays for what only the schedule needs:
 
     feeds.py       AGENCY: an ``Agency``
@@ -10,20 +10,27 @@ location never pays for what only the schedule needs:
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
-from types import ModuleType
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from continuous_gtfs.errors import ConfigurationError
+from continuous_gtfs.agencies.loading import DEFAULT_AGENCY, load_module
+from continuous_gtfs.errors import ConfigurationError, StepDefinitionError
+from continuous_gtfs.gtfs.checks.thresholds import ScheduleThresholds
 from continuous_gtfs.pims.catalog import FeedKind, FeedSource
 from continuous_gtfs.pipeline.running import check_steps
 from continuous_gtfs.pipeline.step import Step
 
-DEFAULT_AGENCY = "continuous_gtfs.agencies.sound_transit"
+__all__ = [
+    "DEFAULT_AGENCY",
+    "Agency",
+    "Freshness",
+    "RealtimeThresholds",
+    "ScheduleThresholds",
+    "load_agency",
+    "load_steps",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +69,7 @@ class Agency:
         feeds: Every feed of every environment.
         schedule_freshness: For the vendor's schedule and what is published from it.
         realtime_freshness: For the vendor's realtime feeds and what is published from them.
+        schedule: Thresholds of the schedule's gates.
         realtime: Thresholds of the realtime guards.
         keep_schedule_versions: How many published schedules stay reachable at their own URL.
         keep_realtime_versions: The same, for each realtime feed.
@@ -74,6 +82,7 @@ class Agency:
     feeds: tuple[FeedSource, ...]
     schedule_freshness: Freshness
     realtime_freshness: Freshness
+    schedule: ScheduleThresholds = field(default_factory=ScheduleThresholds)
     realtime: RealtimeThresholds = RealtimeThresholds()
     keep_schedule_versions: int = 20
     keep_realtime_versions: int = 30
@@ -96,43 +105,32 @@ class Agency:
 
 
 def load_agency(name: str) -> Agency:
-    """The agency in the package ``name`` (dotted).
+    """The agency in the package or folder ``name``, see ``load_module``.
 
     Raises:
-        ConfigurationError: There is no such package, or its ``feeds`` module declares no ``AGENCY``.
+        ConfigurationError: There is none, or its ``feeds`` module declares no ``AGENCY``.
     """
-    agency = getattr(_module(name, "feeds"), "AGENCY", None)
+    module = load_module(name, "feeds")
+    agency = getattr(module, "AGENCY", None)
     if not isinstance(agency, Agency):
-        raise ConfigurationError(f"{name}.feeds declares no AGENCY (an Agency); see continuous_gtfs.agencies")
+        raise ConfigurationError(f"{module.__file__} declares no AGENCY (an Agency); see continuous_gtfs.agencies")
     return agency
 
 
 def load_steps(name: str, pipeline: str) -> tuple[Step[Any], ...]:
-    """The ordered steps of one pipeline (``schedule`` or ``realtime``) of the agency package ``name``.
+    """The ordered steps of one pipeline (``schedule`` or ``realtime``) of the agency ``name``, see ``load_module``.
 
     Raises:
-        ConfigurationError: No such module, or it has no list ``STEPS``.
+        ConfigurationError: No such module, importing it failed, or it has no list ``STEPS``.
         StepDefinitionError: The list holds something that is no step.
     """
-    steps = getattr(_module(name, pipeline), "STEPS", None)
-    if not isinstance(steps, Sequence) or isinstance(steps, str):
-        raise ConfigurationError(f"{name}.{pipeline} declares no list STEPS (it may be empty)")
-    return check_steps(steps)
-
-
-def _module(name: str, part: str) -> ModuleType:
-    wanted = f"{name}.{part}"
+    module = load_module(name, pipeline)
+    if not hasattr(module, "STEPS"):
+        raise ConfigurationError(f"{module.__file__} declares no list STEPS (it may be empty)")
+    steps = module.STEPS
+    if not isinstance(steps, list | tuple):
+        raise ConfigurationError(f"{module.__file__}: STEPS is a {type(steps).__name__}, not a list (it may be empty)")
     try:
-        return importlib.import_module(wanted)
-    except SyntaxError as error:
-        raise ConfigurationError(
-            f"{error.filename}, line {error.lineno}: {error.msg}: mend the agency's module"
-        ) from error
-    except ModuleNotFoundError as error:
-        # A missing import inside an existing agency module is a bug there, not an unknown agency.
-        if error.name is None or not (wanted == error.name or wanted.startswith(error.name + ".")):
-            raise
-        raise ConfigurationError(
-            f"unknown agency {name!r}: there is no module {error.name}; set CONTINUOUS_GTFS_AGENCY to a package "
-            f"with feeds.py, schedule.py and realtime.py, e.g. {DEFAULT_AGENCY}"
-        ) from error
+        return check_steps(steps)
+    except StepDefinitionError as error:
+        raise StepDefinitionError(f"{module.__file__}: STEPS: {error}") from error

@@ -47,18 +47,6 @@ def test_an_unknown_agency_is_named_with_the_setting_to_change(name: str) -> Non
         load_agency(name)
 
 
-def test_a_missing_import_inside_an_agency_is_not_taken_for_an_unknown_agency(outside_package: Path) -> None:
-    (outside_package / "feeds.py").write_text("import a_library_that_is_not_installed\n")
-    with pytest.raises(ModuleNotFoundError, match="a_library_that_is_not_installed"):
-        load_agency(outside_package.name)
-
-
-def test_an_agency_that_is_no_python_names_file_and_line(outside_package: Path) -> None:
-    (outside_package / "feeds.py").write_text("FIRST = 1\nAGENCY = (\n")
-    with pytest.raises(ConfigurationError, match=r"feeds\.py, line 2: .*was never closed"):
-        load_agency(outside_package.name)
-
-
 def test_a_feeds_module_without_an_agency_is_refused(outside_package: Path) -> None:
     (outside_package / "feeds.py").write_text("AGENCY = 'Sound Transit'\n")
     with pytest.raises(ConfigurationError, match="declares no AGENCY"):
