@@ -6,18 +6,20 @@ from datetime import UTC, date, datetime
 import pandas as pd
 import pytest
 
-from continuous_gtfs.agencies.sound_transit.schedule import STEPS, normalize_stop_names
+from continuous_gtfs.agencies.sound_transit.schedule import LINK_SERVICE_KEPT, STEPS, normalize_stop_names
 from continuous_gtfs.gtfs.feed import Feed
 from continuous_gtfs.gtfs.validation import new_errors, validate_feed
 from continuous_gtfs.pipeline.hashing import steps_hash
 from continuous_gtfs.pipeline.results import StepResult
 from continuous_gtfs.pipeline.running import check_steps, run_step, run_steps
 from continuous_gtfs.simulator.agency import GeneratedAgency
+from continuous_gtfs.simulator.service_days import NEVER
 from continuous_gtfs_tests.builders import small_feed
 from continuous_gtfs_tests.real_data import real_data_path
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 SERVICE_START = date(2026, 6, 1)
+SERVICE_FILES = ("calendar.txt", "calendar_dates.txt", "shapes.txt", "stop_times.txt", "trips.txt")
 CLOSED = {"E01", "E01-T1", "E01-T2", "E07", "E07-T1", "E07-T2"}
 
 
@@ -86,8 +88,31 @@ def test_sounder_trips_have_no_block_and_others_keep_theirs(
     before, after = vendor_feed.table("trips.txt"), transformed[0].table("trips.txt")
     is_sounder = before["route_id"].isin(["SNDR_EV", "SNDR_TL"])
     assert values(before[is_sounder], "block_id")
-    assert not values(after[is_sounder], "block_id")
-    assert after[~is_sounder].equals(before[~is_sounder])
+    assert not values(after[after["route_id"].isin(["SNDR_EV", "SNDR_TL"])], "block_id")
+    others = before[~is_sounder & (before["service_id"] != NEVER)].reset_index(drop=True)
+    assert after[~after["route_id"].isin(["SNDR_EV", "SNDR_TL"])].reset_index(drop=True).equals(others)
+
+
+def test_service_that_never_runs_is_gone_with_its_trips(
+    vendor_feed: Feed, transformed: tuple[Feed, list[StepResult]]
+) -> None:
+    assert NEVER in values(vendor_feed.table("calendar.txt"), "service_id")
+    for file in ("calendar.txt", "trips.txt"):
+        assert NEVER not in values(transformed[0].table(file), "service_id")
+
+
+def test_of_the_link_and_t_line_services_of_a_real_schedule_one_stays() -> None:
+    feed, results = run_steps(STEPS, Feed.from_path(real_data_path("sound_transit_2024-11/schedule.zip")), now=NOW)
+    services = (
+        feed.keys("calendar.txt", "service_id").present() | feed.keys("calendar_dates.txt", "service_id").present()
+    )
+    assert {name for name in services if name.startswith(("LLR", "TLINE"))} == {LINK_SERVICE_KEPT}
+    assert feed.keys("trips.txt", "service_id").present() <= services
+    assert feed.keys("stop_times.txt", "trip_id").present() == feed.keys("trips.txt", "trip_id").present()
+    assert feed.keys("trips.txt", "shape_id").present() <= feed.keys("shapes.txt", "shape_id").present()
+    removed = {file: sum(r.changes[file].removed for r in results if file in r.changes) for file in SERVICE_FILES}
+    assert removed["trips.txt"] == 12_943 + 895
+    assert removed["stop_times.txt"] == 170_409 + 10_740
 
 
 def test_the_publisher_is_named(transformed: tuple[Feed, list[StepResult]]) -> None:
@@ -115,8 +140,8 @@ def test_the_same_version_gives_the_same_bytes(vendor_feed: Feed, transformed: t
 @pytest.mark.parametrize(
     ("name", "expected_changes"),
     [
-        ("sound_transit_2023-08/schedule.zip", {"routes.txt", "feed_info.txt"}),
-        ("sound_transit_2024-11/schedule.zip", set()),
+        ("sound_transit_2023-08/schedule.zip", {"routes.txt", "feed_info.txt", "stops.txt", *SERVICE_FILES}),
+        ("sound_transit_2024-11/schedule.zip", {"stops.txt", *SERVICE_FILES}),
         ("kingston/schedule.zip", {"feed_info.txt"}),
         ("bullrunner/schedule.zip", {"feed_info.txt", "stops.txt"}),
     ],
@@ -129,7 +154,7 @@ def test_the_steps_run_on_real_schedules_and_report_what_they_did_not_find(
     assert after.changed_since(feed) == expected_changes
     assert {result.status for result in results} == {"success"}
     not_found = {result.name for result in results for finding in result.findings if finding.severity == "warning"}
-    assert "remove_stations_not_open" in not_found
+    assert {"remove_station_e01", "remove_station_e07"} <= not_found
     assert all(result.findings for result in results)
 
 

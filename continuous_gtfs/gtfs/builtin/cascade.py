@@ -104,12 +104,13 @@ class Cascade:
             context.find(counted("rows_removed", f"removed from {file}", self._feed, file, rows))
             self._feed.drop_rows(file, rows)
         for kind, ids in self._warned.items():
+            file = DEFINED_IN[EMPTIED[kind].entity][0][0]
             context.find(
                 Finding(
                     "warning",
                     f"{kind}_left_empty",
-                    f"{len(ids):,} {kind} have no {EMPTIED[kind].user[0].removesuffix('.txt')} left",
-                    DEFINED_IN[EMPTIED[kind].entity][0][0],
+                    f"{len(ids):,} of {file} left without {EMPTIED[kind].user[0].removesuffix('.txt')}",
+                    file,
                     len(ids),
                     tuple(sorted(ids)),
                 )
