@@ -10,6 +10,8 @@ PIPELINE_TAG = f"{TAG_PREFIX}/pipeline"
 TRIGGER_TAG = f"{TAG_PREFIX}/trigger"
 CHANGED_TAG = f"{TAG_PREFIX}/changed"
 CODE_VERSION_TAG = f"{TAG_PREFIX}/code_version"
+STEPS_TAG = f"{TAG_PREFIX}/steps"
+ACCEPT_TAG = f"{TAG_PREFIX}/accept"
 
 VENDOR_ANSWERS_CHECK = "vendor_answers"
 
@@ -26,6 +28,11 @@ def pipeline_name(pipeline: str, environment: str) -> str:
 
 def job_name(pipeline: str, environment: str) -> str:
     return f"{pipeline}_{environment}"
+
+
+def rollback_job_name(environment: str) -> str:
+    """The job by which an operator makes an older schedule live again."""
+    return f"rollback_schedule_{environment}"
 
 
 def sensor_name(pipeline: str, environment: str) -> str:

@@ -1,6 +1,7 @@
 """Transformed schedules: what the steps made of one feed version, kept until it is published and after.
 
 transformed/<environment>/<version_id>.json     the record: rewritten when the version is run again
+transformed/<environment>/<version_id>/<name>   reports on it: rewritten likewise
 transformed/blobs/<aa>/<sha256>                 the bytes it refers to, stored before the record
 """
 
@@ -30,8 +31,9 @@ class TransformedFeed:
         step_hashes: Step name to the hash of its source and parameters, in order.
         step_results: ``StepResult.to_dict()`` of each step, in order.
         run_id: The Dagster run.
-        accepted_errors: By notice code, the errors with which this version passed the gate before.
+        accepted_errors: By code, the validator's notices with which this version passed the gate before.
         validation: The validation gate's facts; None until the gate has judged these bytes.
+        gates: By name of each other gate what it said of which bytes.
     """
 
     environment: str
@@ -46,6 +48,7 @@ class TransformedFeed:
     run_id: str
     accepted_errors: dict[str, int] = field(default_factory=dict)
     validation: dict[str, Any] | None = None
+    gates: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 class TransformedFeeds:
@@ -79,7 +82,15 @@ class TransformedFeeds:
     def save(self, record: TransformedFeed) -> None:
         """Writes the record of a version, over an earlier one."""
         key = _record_key(record.environment, record.version_id)
-        data = json.dumps(asdict(record), indent=1).encode()
+        self._rewrite(key, json.dumps(asdict(record), indent=1).encode(), "application/json")
+
+    def save_report(self, environment: str, version_id: str, name: str, text: str, *, content_type: str) -> str:
+        """Writes a report on a version, over an earlier one of that name, and gives its key."""
+        key = f"transformed/{environment}/{version_id}/{name}"
+        self._rewrite(key, text.encode(), content_type)
+        return key
+
+    def _rewrite(self, key: str, data: bytes, content_type: str) -> None:
         for _ in range(5):
             found = self._store.stat(key)
             try:
@@ -87,7 +98,7 @@ class TransformedFeeds:
                     key,
                     data,
                     if_generation=found.generation if found else None,
-                    content_type="application/json",
+                    content_type=content_type,
                 )
             except PreconditionFailedError:
                 continue

@@ -2,6 +2,7 @@
 
 pims/<environment>/<feed>                       external: what the vendor serves
 schedule/<environment>/transformed_feed         partitioned by feed version
+schedule/<environment>/feed_diff                partitioned by feed version
 schedule/<environment>/published_feed           partitioned by feed version
 realtime/<environment>/published_<feed>         one for each realtime feed
 """
@@ -19,6 +20,10 @@ def transformed_feed_key(environment: str) -> AssetKey:
     return AssetKey(["schedule", environment, "transformed_feed"])
 
 
+def feed_diff_key(environment: str) -> AssetKey:
+    return AssetKey(["schedule", environment, "feed_diff"])
+
+
 def published_schedule_key(environment: str) -> AssetKey:
     return AssetKey(["schedule", environment, "published_feed"])
 
@@ -29,4 +34,9 @@ def published_realtime_key(environment: str, feed: str) -> AssetKey:
 
 def schedule_versions(environment: str) -> DynamicPartitionsDefinition:
     """One partition for each schedule version; the key is its version_id."""
-    return DynamicPartitionsDefinition(name=f"schedule_{environment}_versions")
+    return DynamicPartitionsDefinition(name=schedule_versions_name(environment))
+
+
+def schedule_versions_name(environment: str) -> str:
+    """The name under which Dagster keeps the partitions."""
+    return f"schedule_{environment}_versions"

@@ -3,7 +3,10 @@
 Values are read when a run or a tick needs them, never at import.
 """
 
-from dagster import ConfigurableResource
+from pathlib import Path
+from typing import Any
+
+from dagster import ConfigurableResource, MetadataValue
 
 from continuous_gtfs.artifacts.archive import Archive
 from continuous_gtfs.artifacts.manifest import PublishedObject
@@ -37,6 +40,26 @@ class Artifacts(ConfigurableResource["Artifacts"]):
     def read_published(self, published: PublishedObject) -> bytes:
         """The bytes of a published object, from the key that never changes."""
         return open_store(self.published_url).read(published.version_path)
+
+    def link(self, key: str) -> MetadataValue[Any]:
+        """Where a person finds an object of the archive: a path, or a URL where the store has one."""
+        url = self.archive_url
+        if "://" in url and not url.startswith("file:"):
+            return MetadataValue.url(f"{url.rstrip('/')}/{key}")
+        return MetadataValue.path(str(Path(url.removeprefix("file://"), key)))
+
+
+class Operator(ConfigurableResource["Operator"]):
+    """What an operator decides for one run, given in its run config under ``resources: operator: config``.
+
+    Attributes:
+        accept: Checks and notice codes, comma-separated, whose failure is a warning in this run. The run tag
+            ``continuous_gtfs/accept`` says the same.
+        force_older: Publish the version named though a newer one is live: a rollback.
+    """
+
+    accept: str = ""
+    force_older: bool = False
 
 
 class VendorAccess(ConfigurableResource["VendorAccess"]):

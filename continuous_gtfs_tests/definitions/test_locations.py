@@ -15,7 +15,7 @@ from continuous_gtfs.definitions import realtime, schedule
 from continuous_gtfs.defs import keys
 from continuous_gtfs.defs.realtime_assets import ENTITIES_CHECK, HEADER_AGE_CHECK
 from continuous_gtfs.defs.resources import Artifacts, VendorAccess
-from continuous_gtfs.defs.schedule_assets import TRIPS_CHECK, VALIDATION_CHECK
+from continuous_gtfs.defs.schedule_gates import TRIPS_CHECK, VALIDATION_CHECK
 from continuous_gtfs.defs.schedule_ops import step_op
 from continuous_gtfs.errors import ConfigurationError, StepDefinitionError
 from continuous_gtfs.gtfs.feed import Feed

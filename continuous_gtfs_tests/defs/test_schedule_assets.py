@@ -18,7 +18,7 @@ from continuous_gtfs.defs.failures import SCHEDULE_RETRIES, failures_explained
 from continuous_gtfs.defs.feeds_in_memory import FeedsInMemory
 from continuous_gtfs.defs.published_schedule import read_published_schedule
 from continuous_gtfs.defs.resources import VendorAccess
-from continuous_gtfs.defs.schedule_assets import TRIPS_CHECK, VALIDATION_CHECK
+from continuous_gtfs.defs.schedule_gates import TRIPS_CHECK, VALIDATION_CHECK
 from continuous_gtfs.errors import ConfigurationError, StoreError
 from continuous_gtfs.gtfs.feed import Feed
 from continuous_gtfs.gtfs.steps import RemoveRows, UpdateFields

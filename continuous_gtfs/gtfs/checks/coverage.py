@@ -12,22 +12,24 @@ CHECK = "feed_covers_next_days"
 
 
 def feed_covers_next_days(
-    found: ServiceLevels, before: ServiceLevels, *, dates: Sequence[date], may_be_empty: int = 0
+    found: ServiceLevels, before: ServiceLevels | None, *, dates: Sequence[date], may_be_empty: int = 0
 ) -> CheckOutcome:
     """Trips run on all of ``dates``, save so many as the agency allows, or on no fewer than before.
 
     A feed that ends too soon is still better for a rider than a published one that ends sooner.
 
     Args:
-        before: What is published; before the first publication, the vendor's own feed.
+        before: What is published; before the first publication, the vendor's own feed. None excuses nothing.
         may_be_empty: How many of the dates may be without a trip, as Sundays of an agency that rests.
     """
     empty = [day for day in dates if not found.trips_on[day]]
     covered = len(dates) - len(empty)
-    covered_before = sum(1 for day in dates if before.trips_on[day])
+    covered_before = len(dates) if before is None else sum(1 for day in dates if before.trips_on[day])
     message = f"trips run on {covered} of the next {len(dates)} days"
     if len(empty) > may_be_empty:
-        message += f", none on {_listed(empty)}; on {covered_before} of them before"
+        message += f", none on {_listed(empty)}"
+        if before is not None:
+            message += f"; on {covered_before} of them before"
     return CheckOutcome(
         check=CHECK,
         is_passed=len(empty) <= may_be_empty or covered >= covered_before,
@@ -35,7 +37,7 @@ def feed_covers_next_days(
         numbers={
             "next_days": len(dates),
             "days_with_trips": covered,
-            "days_with_trips_before": covered_before,
+            "days_with_trips_before": None if before is None else covered_before,
             "days_that_may_be_empty": may_be_empty,
             "days_without_trips": [day.isoformat() for day in empty],
         },

@@ -32,13 +32,16 @@ class Dangling:
 def dangling_references(feed: Feed) -> Dangling:
     """Follow every reference of ``spec.REFERENCES``. A blank cell refers to nothing."""
     unreadable: dict[str, str] = {}
+    columns = _columns_read(feed, unreadable)
     defined: dict[str, frozenset[str] | None] = {}
     rows: dict[str, dict[str, int]] = {}
     for reference in REFERENCES:
+        if (reference.file, reference.column) not in columns:
+            continue
         if reference.entity not in defined:
-            defined[reference.entity] = _defined(feed, reference.entity, unreadable)
+            defined[reference.entity] = _defined(feed, reference.entity, columns, unreadable)
         ids = defined[reference.entity]
-        if ids is None or not _has_column(feed, reference.file, reference.column, unreadable):
+        if ids is None:
             continue
         keys = feed.keys(reference.file, reference.column)
         counts = np.bincount(keys.codes, minlength=len(keys.values)).tolist()
@@ -95,25 +98,34 @@ def _row_count(rows: Mapping[str, Mapping[str, int]]) -> int:
     return sum(sum(ids.values()) for ids in rows.values())
 
 
-def _defined(feed: Feed, entity: str, unreadable: dict[str, str]) -> frozenset[str] | None:
+def _columns_read(feed: Feed, unreadable: dict[str, str]) -> set[tuple[str, str]]:
+    """File and column of each reference and definition that the feed has, read in one pass a file."""
+    wanted: dict[str, set[str]] = {}
+    for reference in REFERENCES:
+        wanted.setdefault(reference.file, set()).add(reference.column)
+    for places in DEFINED_IN.values():
+        for file, column in places:
+            wanted.setdefault(file, set()).add(column)
+    found: set[tuple[str, str]] = set()
+    for file, columns in wanted.items():
+        if file not in feed:
+            continue
+        try:
+            raw = feed.raw(file)
+            own = [column for column in raw.columns if column in columns]
+            raw.load(own)
+        except FeedStructureError as error:
+            unreadable[file] = str(error)
+            continue
+        found.update((file, column) for column in own)
+    return found
+
+
+def _defined(
+    feed: Feed, entity: str, columns: set[tuple[str, str]], unreadable: Mapping[str, str]
+) -> frozenset[str] | None:
     """The ids of one kind; None where a file that defines them cannot be read, since any id might be in it."""
-    ids: set[str] = set()
-    for file, column in DEFINED_IN[entity]:
-        if _has_column(feed, file, column, unreadable):
-            ids |= feed.keys(file, column).present()
-        elif file in unreadable:
-            return None
-    return frozenset(ids)
-
-
-def _has_column(feed: Feed, file: str, column: str, unreadable: dict[str, str]) -> bool:
-    if file not in feed or file in unreadable:
-        return False
-    try:
-        raw = feed.raw(file)
-        if column in raw.columns:
-            raw.keys(column)
-            return True
-    except FeedStructureError as error:
-        unreadable[file] = str(error)
-    return False
+    places = DEFINED_IN[entity]
+    if any(file in unreadable for file, _ in places):
+        return None
+    return frozenset().union(*(feed.keys(*place).present() for place in places if place in columns))
