@@ -1,7 +1,7 @@
 """`continuous-gtfs`: the command line. Reads options, calls one function a command, turns errors into one line.
 
 Each command imports what it runs when it runs: `--help` answers at once, and the stand-in vendor does not load
-what only the demo needs.
+what only the demo needs. The commands on feeds lie in modules of their own.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from continuous_gtfs import __version__
-from continuous_gtfs.errors import ConfigurationError, ContinuousGtfsError
+from continuous_gtfs.errors import ConfigurationError, ContinuousGtfsError, FeedStructureError, StepDefinitionError
 
 USER_ERROR = 2
 FAILED = 1
@@ -25,7 +25,25 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 PORT = click.IntRange(1, 65535)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+class _Commands(click.Group):
+    """The commands of this module, and those of others, imported when one is named or help lists them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*super().list_commands(ctx), "schedule", "digest", "validate", "diff"]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name == "schedule":
+            from continuous_gtfs.cli_schedule import schedule
+
+            return schedule
+        if cmd_name in ("digest", "validate", "diff"):
+            from continuous_gtfs import cli_feeds
+
+            return {"digest": cli_feeds.digest, "validate": cli_feeds.validate, "diff": cli_feeds.diff}[cmd_name]
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="continuous-gtfs")
 def cli() -> None:
     """Continuous publishing of GTFS Schedule and GTFS-Realtime feeds on Dagster."""
@@ -170,7 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(USER_ERROR) from None
     except click.ClickException as error:
         _fail(error.format_message(), USER_ERROR)
-    except ConfigurationError as error:
+    except (ConfigurationError, FeedStructureError, StepDefinitionError) as error:
         _fail(str(error), USER_ERROR)
     except ContinuousGtfsError as error:
         _fail(str(error), FAILED)

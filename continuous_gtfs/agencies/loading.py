@@ -86,13 +86,23 @@ def _import(wanted: str) -> ModuleType:
         raise ConfigurationError(f"{_place(error, wanted)}: {type(error).__name__}: {error}") from error
 
 
+def author_line(error: BaseException, agency: str, part: str) -> str | None:
+    """``file:line`` of the last line of the agency's own code that led to the error; None where none did."""
+    file = load_module(agency, part).__file__
+    frames = [] if file is None else _frames_in(error, Path(file).parent)
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else None
+
+
 def _place(error: BaseException, wanted: str) -> str:
     """``file:line`` of the author's own line that led to the error: the last one outside what it calls."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<frozen")]
     own = _folder_of(wanted)
-    inside = [frame for frame in frames if own is not None and Path(frame.filename).parent.is_relative_to(own)]
-    frame = (inside or frames)[-1]
+    frame = ((_frames_in(error, own) if own is not None else []) or frames)[-1]
     return f"{frame.filename}:{frame.lineno}"
+
+
+def _frames_in(error: BaseException, folder: Path) -> list[traceback.FrameSummary]:
+    return [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).is_relative_to(folder)]
 
 
 def _folder_of(wanted: str) -> Path | None:

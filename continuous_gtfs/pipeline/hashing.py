@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime, time, timedelta
 from enum import Enum
+from functools import cache
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -68,8 +69,10 @@ def _source(thing: Callable[..., Any] | type) -> str:
         raise _NoStableFormError(f"the source of {thing.__qualname__} cannot be read; define it in a module") from None
 
 
-def _class_sources(cls: type) -> list[str]:
-    return [_source(base) for base in cls.__mro__ if issubclass(base, Step) and base is not Step]
+@cache
+def _class_sources(cls: type) -> tuple[str, ...]:
+    """Kept, since finding a class parses its whole module, and a list has many steps of one class."""
+    return tuple(_source(base) for base in cls.__mro__ if issubclass(base, Step) and base is not Step)
 
 
 def _parameters(step: Step[Any]) -> dict[str, Any]:
