@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from continuous_gtfs.demo import commands
 from continuous_gtfs.demo.ports import Ports
 from continuous_gtfs.demo.process_tree import end_trees
 from continuous_gtfs.demo.processes import Platform
+from continuous_gtfs_tests.builders import feed_zip, small_feed_files
 from continuous_gtfs_tests.end_to_end.deployment import Deployment, wait_for
 
 pytestmark = pytest.mark.end_to_end
@@ -71,6 +73,28 @@ def test_an_archived_schedule_version_is_run_again_as_the_readme_says_and_gives_
     still = deployment.manifest(name)
     assert still is not None
     assert still.order >= live.order, "an older version never replaces a newer one"
+
+
+def test_the_authors_commands_run_without_a_deployment(tmp_path: Path) -> None:
+    """As the README has them, in a folder with a feed; what the steps change makes the two feeds differ."""
+    today = datetime.now(UTC).date()
+    files = small_feed_files(first_date=today - timedelta(days=30), last_date=today + timedelta(days=300))
+    (tmp_path / "feed.zip").write_bytes(feed_zip(files))
+    commands = ("gtfs schedule", "gtfs validate", "gtfs diff", "gtfs digest")
+    ran = [
+        subprocess.run(
+            ["bash", "-c", runnable(command_with(words), state=tmp_path)],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        for words in commands
+    ]
+    assert [one.returncode for one in ran] == [0, 0, 1, 0], [one.stderr for one in ran]
+    assert {path.name for path in tmp_path.iterdir()} == {"feed.zip", "out.zip", "report.json", "validation.html"}
+    assert "update_feed_info" in ran[0].stdout
+    assert len({line.split()[0] for line in ran[3].stdout.splitlines()}) == 2
 
 
 def test_dagster_dev_runs_from_the_root_beside_the_services(tmp_path: Path) -> None:
