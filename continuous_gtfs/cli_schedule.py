@@ -22,7 +22,7 @@ from continuous_gtfs.cli_files import (
     read_file,
     write_whole,
 )
-from continuous_gtfs.errors import ConfigurationError, StepFailedError
+from continuous_gtfs.errors import ConfigurationError, FeedStructureError, GateFailedError, StepFailedError
 
 if TYPE_CHECKING:
     from continuous_gtfs.gtfs.feed import Feed
@@ -104,6 +104,10 @@ def schedule(
         raise StepFailedError(message, result=error.result) from error
     with named(source):
         made = after.to_bytes()
+    try:
+        Feed.from_bytes(made)
+    except FeedStructureError as error:
+        raise GateFailedError(f"what the steps made is no feed: {error}") from error
     if output is not None:
         write_whole(output, made)
     click.echo(step_table(results) + step_notes(results), nl=False)

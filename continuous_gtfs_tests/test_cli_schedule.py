@@ -246,6 +246,18 @@ def test_a_failed_step_writes_no_feed_and_leaves_the_one_that_was_there(desk: De
     assert (desk.out.read_bytes(), desk.left_behind()) == (b"the last good one", {"out.zip"})
 
 
+def test_steps_that_leave_no_feed_write_none(desk: Desk) -> None:
+    desk.steps("""
+from continuous_gtfs.gtfs.steps import step
+@step(files=["stops.txt"])
+def drop_stops(feed):
+    feed.remove_file("stops.txt")
+STEPS = [drop_stops]
+""")
+    code, _, err = desk.schedule("-o", desk.out, "--report", desk.folder / "report.json")
+    assert (code, "what the steps made is no feed: " in err, desk.left_behind()) == (1, True, set())
+
+
 def test_a_file_that_cannot_be_written_at_last_leaves_nothing_half_made(desk: Desk) -> None:
     desk.out.mkdir()
     code, _, err = desk.schedule("-o", desk.out)
