@@ -50,6 +50,15 @@ def test_a_folder_may_be_given_relative_to_where_the_author_stands(
     assert names(".") == ["by_relative_path"]
 
 
+def test_the_same_relative_path_elsewhere_is_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for place in ("one", "two"):
+        folder_with(tmp_path / place / "agency", schedule=STEP.format(name=f'"{place}"'))
+    monkeypatch.chdir(tmp_path / "one")
+    assert names("./agency") == ["one"]
+    monkeypatch.chdir(tmp_path / "two")
+    assert names("./agency") == ["two"]
+
+
 def test_a_list_of_steps_may_be_empty_or_a_tuple(tmp_path: Path) -> None:
     assert names(folder_with(tmp_path / "empty", schedule="STEPS = []\n")) == []
     assert names(folder_with(tmp_path / "tuple", schedule="STEPS = ()\n")) == []
@@ -82,8 +91,8 @@ def test_two_agencies_may_have_helpers_of_the_same_name(tmp_path: Path) -> None:
 
 
 def test_a_helper_named_like_a_module_of_python_does_not_take_its_place(tmp_path: Path) -> None:
-    source = "import calendar\nfrom . import calendar as own\nassert calendar.MONDAY == 0\n"
-    agency = folder_with(tmp_path / "agency", calendar='NAME = "own"\n', schedule=source + STEP.format(name="own.NAME"))
+    source = "import colorsys\nfrom . import colorsys as own\nassert colorsys.rgb_to_hls\n"
+    agency = folder_with(tmp_path / "agency", colorsys='NAME = "own"\n', schedule=source + STEP.format(name="own.NAME"))
     assert names(agency) == ["own"]
 
 
