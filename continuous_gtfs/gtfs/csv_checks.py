@@ -23,6 +23,7 @@ _QUOTE, _COMMA, _LF, _CR = b'",\n\r'
 _BEFORE_OPENING = np.array([_COMMA, _LF, _QUOTE], dtype=np.uint8)
 _AFTER_CLOSING = np.array([_COMMA, _LF, _CR, _QUOTE], dtype=np.uint8)
 _PIECE_BYTES = 8 << 20
+_SHOWN_BYTES = 40
 _NOT_A_BLANK = re.compile(rb"\S")
 
 
@@ -38,7 +39,7 @@ def check_text(data: bytes | bytearray, file: str) -> None:
         raise FeedStructureError(f"{file} is UTF-16 (it begins with {data[:2].hex(' ')}); a feed is UTF-8")
     nul = data.find(b"\0")
     if nul >= 0:
-        raise FeedStructureError(f"{_place(data, nul, file)}: a NUL byte at offset {nul}")
+        _refuse(data, nul, file, f"a NUL byte at offset {nul}")
     if not data.isascii():
         _check_utf8(data, file)
     if b"\r" in data and b"\n" not in data:
@@ -54,9 +55,7 @@ def _check_utf8(data: bytes | bytearray, file: str) -> None:
             decoder.decode(bytes(data[offset : offset + _PIECE_BYTES]), final=is_last)
         except UnicodeDecodeError as error:
             place = offset - held + error.start
-            raise FeedStructureError(
-                f"{_place(data, place, file)}: byte 0x{data[place]:02x} at offset {place} is not UTF-8 ({error.reason})"
-            ) from None
+            _refuse(data, place, file, f"byte 0x{data[place]:02x} at offset {place} is not UTF-8 ({error.reason})")
 
 
 def has_quoted_line_ends(data: bytes | bytearray, file: str, *, start: int = 0) -> bool:
@@ -83,7 +82,7 @@ def has_quoted_line_ends(data: bytes | bytearray, file: str, *, start: int = 0) 
             is_quoted = _is_quoted(marks, returns, is_open)
             alone = returns[(_byte_after(view, returns + offset) != _LF) & ~is_quoted]
             if alone.size:
-                raise FeedStructureError(f"{_place(data, offset + int(alone[0]), file)}: a CR that ends no line")
+                _refuse(data, offset + int(alone[0]), file, "a CR that ends no line")
             found |= bool(is_quoted.any())
         if marks.size or is_open:
             found = found or bool(_is_quoted(marks, np.flatnonzero(piece == _LF), is_open).any())
@@ -91,7 +90,7 @@ def has_quoted_line_ends(data: bytes | bytearray, file: str, *, start: int = 0) 
             last_mark = offset + int(marks[-1])
         is_open = (is_open + marks.size) % 2
     if is_open:
-        raise FeedStructureError(f"{_place(data, last_mark, file)}: a quoted value that is never closed")
+        _refuse(data, last_mark, file, "a quoted value that is never closed")
     return found
 
 
@@ -122,14 +121,10 @@ def _check_marks(
     before = np.where(opening == start, np.uint8(_LF), view[np.maximum(opening - 1, 0)])
     stray = opening[~np.isin(before, _BEFORE_OPENING)]
     if stray.size:
-        raise FeedStructureError(
-            f"{_place(data, int(stray[0]), file)}: a quotation mark inside a value that is not quoted"
-        )
+        _refuse(data, int(stray[0]), file, "a quotation mark inside a value that is not quoted")
     early = closing[~np.isin(_byte_after(view, closing), _AFTER_CLOSING)]
     if early.size:
-        raise FeedStructureError(
-            f"{_place(data, int(early[0]), file)}: text after the closing quotation mark of a value"
-        )
+        _refuse(data, int(early[0]), file, "text after the closing quotation mark of a value")
 
 
 def read_header(data: bytes | bytearray, file: str, *, start: int = 0) -> tuple[tuple[str, ...], int]:
@@ -176,20 +171,33 @@ def raise_if_ragged(data: bytes | bytearray, columns: tuple[str, ...], start: in
         content = record.rstrip(b"\r\n")
         found = sum(part.count(b",") for part in content.split(b'"')[::2]) + 1
         if content and found != len(columns):
-            _raise_ragged(found, columns, f"{file} line {first_line}")
+            _raise_ragged(found, columns, f"{file} line {first_line}", content)
         record = b""
 
 
-def _raise_ragged(found: int, columns: tuple[str, ...], place: str) -> NoReturn:
+def _raise_ragged(found: int, columns: tuple[str, ...], place: str, content: bytes) -> NoReturn:
     values = "1 value" if found == 1 else f"{found} values"
+    text = _shown(content[: 2 * _SHOWN_BYTES])
     if found < len(columns):
         raise FeedStructureError(
             f"{place}, column {found + 1} ({columns[found]}): the row ends after {values}, "
-            f"the header has {len(columns)} columns"
+            f"the header has {len(columns)} columns: {text}"
         )
     raise FeedStructureError(
-        f"{place}, column {len(columns) + 1}: the row has {values}, the header has {len(columns)} columns"
+        f"{place}, column {len(columns) + 1}: the row has {values}, the header has {len(columns)} columns: {text}"
     )
+
+
+def _refuse(data: bytes | bytearray, offset: int, file: str, reason: str) -> NoReturn:
+    """Say where a defect is, what it is, and the text around it."""
+    start = max(data.rfind(b"\n", 0, offset) + 1, offset - _SHOWN_BYTES)
+    end = data.find(b"\n", offset)
+    text = data[start : min(len(data) if end < 0 else end, offset + _SHOWN_BYTES)]
+    raise FeedStructureError(f"{_place(data, offset, file)}: {reason}: {_shown(text)}")
+
+
+def _shown(text: bytes | bytearray) -> str:
+    return repr(text.decode("utf-8", errors="replace").rstrip("\r"))
 
 
 def _place(data: bytes | bytearray, offset: int, file: str) -> str:

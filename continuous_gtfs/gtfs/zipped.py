@@ -253,4 +253,9 @@ def _feed_folder(entries: list[zipfile.ZipInfo]) -> str:
             raise FeedStructureError(f"the zip has {anchor} in {len(folders)} folders: {', '.join(folders)}")
         if folders:
             return folders[0]
+    nested = sorted(name for name in names if name.lower().endswith(".zip"))
+    if nested:
+        raise FeedStructureError(
+            f"the zip holds other zips, not a feed: {', '.join(nested[:8])}; unpack the one you mean"
+        )
     raise FeedStructureError(f"the zip has no stops.txt; it has {', '.join(names[:8]) or 'no files at all'}")

@@ -47,6 +47,17 @@ def test_a_defect_is_refused_with_its_place(data: bytes, said: str) -> None:
     assert str(caught.value).startswith("stops.txt ")
 
 
+def test_a_defect_is_shown_with_the_text_around_it() -> None:
+    for data, shown in (
+        (b"stop_id,stop_name\r\nB,Caf\xe9 Royal\r\n", "'B,Caf\ufffd Royal'"),
+        (b"a,b\n" + b"x" * 99 + b',1"2\n', f"""'{"x" * 38},1"2'"""),
+        (b"a,b\n1,2\n3,4,5\n", "'3,4,5'"),
+    ):
+        with pytest.raises(FeedStructureError) as caught:
+            parse_table(data, "stops.txt")
+        assert str(caught.value).endswith(f": {shown}")
+
+
 SOUND = {
     "CRLF": b"a,b\r\n1,2\r\n",
     "a byte order mark": b"\xef\xbb\xbfa,b\n1,2\n",

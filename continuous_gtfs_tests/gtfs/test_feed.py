@@ -22,8 +22,10 @@ REAL_FEEDS = [
     "kingston/schedule.zip",
     "bullrunner/schedule.zip",
     "island_transit_2009/island-transit_20090312_0314.zip",
-    "versions_renfe_ld/renfeld_2026-08-18_23-10.zip",
+    *(f"versions_renfe_ld/renfeld_2026-08-{day}_23-10.zip" for day in (18, 19, 20, 21)),
 ]
+REAL_FOLDERS = ["flex_fares/ctran-fares-v2", "flex_fares/piercetransit-stop-areas-flex"]
+LARGE_FEEDS = ["bench/hart.zip", "bench/mta_bus_brooklyn.zip", "bench/renfe_cercanias.zip"]
 
 
 def members(data: bytes) -> dict[str, bytes]:
@@ -37,6 +39,28 @@ def test_a_real_feed_that_no_step_touches_keeps_every_byte_of_every_member(name:
     written = Feed.from_bytes(data).to_bytes()
     assert list(members(written).items()) == list(members(data).items())
     assert content_digest(written) == content_digest(data)
+
+
+@pytest.mark.parametrize("name", LARGE_FEEDS)
+def test_a_large_real_feed_keeps_every_byte_of_every_member(name: str) -> None:
+    data = real_data_path(name).read_bytes()
+    with (
+        zipfile.ZipFile(io.BytesIO(Feed.from_bytes(data).to_bytes())) as after,
+        zipfile.ZipFile(io.BytesIO(data)) as before,
+    ):
+        assert after.namelist() == before.namelist()
+        for entry in before.infolist():
+            assert (after.getinfo(entry.filename).CRC, after.getinfo(entry.filename).file_size) == (
+                entry.CRC,
+                entry.file_size,
+            )
+        assert after.testzip() is None
+
+
+@pytest.mark.parametrize("name", REAL_FOLDERS)
+def test_a_real_feed_with_flex_and_fares_keeps_every_byte_of_every_member(name: str) -> None:
+    files = {path.name: path.read_bytes() for path in sorted(real_data_path(name).iterdir())}
+    assert members(Feed.from_bytes(feed_zip(files)).to_bytes()) == files
 
 
 @pytest.mark.parametrize("name", REAL_FEEDS)

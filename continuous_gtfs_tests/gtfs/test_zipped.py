@@ -7,7 +7,7 @@ import pytest
 
 from continuous_gtfs.errors import FeedStructureError
 from continuous_gtfs.gtfs.zipped import FeedLimits, ZippedFeed
-from continuous_gtfs_tests.builders import feed_zip
+from continuous_gtfs_tests.builders import feed_zip, small_feed
 
 STOPS = "stop_id\nA\n"
 
@@ -137,3 +137,8 @@ def test_a_member_longer_than_its_directory_says_is_not_inflated_past_that() -> 
     zipped = ZippedFeed(bytes(data), limits=FeedLimits(max_total_bytes=1000))
     with pytest.raises(FeedStructureError, match=r"shapes.txt is damaged"):
         zipped.read("shapes.txt")
+
+
+def test_a_zip_of_zips_is_refused_by_the_names_in_it() -> None:
+    with pytest.raises(FeedStructureError, match=r"holds other zips, not a feed: a\.zip, b\.ZIP"):
+        ZippedFeed(feed_zip({"a.zip": small_feed(), "b.ZIP": small_feed()}))
