@@ -12,6 +12,7 @@ CHANGED_TAG = f"{TAG_PREFIX}/changed"
 CODE_VERSION_TAG = f"{TAG_PREFIX}/code_version"
 STEPS_TAG = f"{TAG_PREFIX}/steps"
 ACCEPT_TAG = f"{TAG_PREFIX}/accept"
+ROLLBACK_TAG = f"{TAG_PREFIX}/rollback"
 
 VENDOR_ANSWERS_CHECK = "vendor_answers"
 

@@ -110,8 +110,12 @@ def _rollback_job(environment: str) -> UnresolvedAssetJobDefinition:
             f"An operator's way back: makes the partition's version the live {environment} schedule though a newer one "
             "is. Nothing up to the newest so far goes live again of itself; what is newer does."
         ),
-        config={"resources": {"operator": {"config": {"force_older": True}}}},
-        tags={names.PIPELINE_TAG: names.pipeline_name(PIPELINE, environment), "dagster/max_runtime": "1800"},
+        tags={
+            names.PIPELINE_TAG: names.pipeline_name(PIPELINE, environment),
+            # A tag, since the command line does not apply a job's own config.
+            names.ROLLBACK_TAG: "true",
+            "dagster/max_runtime": "1800",
+        },
     )
 
 

@@ -55,11 +55,9 @@ class Operator(ConfigurableResource["Operator"]):
     Attributes:
         accept: Checks and notice codes, comma-separated, whose failure is a warning in this run. The run tag
             ``continuous_gtfs/accept`` says the same.
-        force_older: Publish the version named though a newer one is live: a rollback.
     """
 
     accept: str = ""
-    force_older: bool = False
 
 
 class VendorAccess(ConfigurableResource["VendorAccess"]):

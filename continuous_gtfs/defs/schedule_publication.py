@@ -8,6 +8,7 @@ from dagster import (
     AssetExecutionContext,
     AssetsDefinition,
     BackfillPolicy,
+    DagsterRun,
     DataVersion,
     DynamicPartitionsDefinition,
     MaterializeResult,
@@ -24,7 +25,7 @@ from continuous_gtfs.defs.beta import knowingly_beta
 from continuous_gtfs.defs.external_assets import freshness_policy
 from continuous_gtfs.defs.failures import SCHEDULE_RETRIES, failures_explained
 from continuous_gtfs.defs.published_schedule import INDEX_EXTENSION
-from continuous_gtfs.defs.resources import Artifacts, Operator
+from continuous_gtfs.defs.resources import Artifacts
 from continuous_gtfs.defs.schedule_gates import accepted_facts, require_passed_gates
 from continuous_gtfs.defs.schedule_versions import TransformedVersion, transformed_versions
 
@@ -50,14 +51,12 @@ def published_feed_asset(
         freshness_policy=freshness_policy(agency.schedule_freshness),
         code_version=__version__,
     )
-    def published_feed(
-        context: AssetExecutionContext, artifacts: Artifacts, operator: Operator
-    ) -> MaterializeResult[None]:
+    def published_feed(context: AssetExecutionContext, artifacts: Artifacts) -> MaterializeResult[None]:
         published: dict[str, MaterializeResult[None]] = {}
         with failures_explained(SCHEDULE_RETRIES, context.op_execution_context.retry_number):
             subjects = list(transformed_versions(artifacts, environment, tuple(context.partition_keys)))
             for subject in sorted(subjects, key=lambda one: one.order):
-                result = _publish(agency, artifacts, subject, context.run.run_id, operator)
+                result = _publish(agency, artifacts, subject, context.run)
                 if result.outcome == "superseded":
                     context.log.warning("not moved: %s is already at a newer version", publication)
                 published[subject.version.version_id] = _materialized(subject.record, result, publication)
@@ -70,9 +69,7 @@ def published_feed_asset(
     return published_feed
 
 
-def _publish(
-    agency: Agency, artifacts: Artifacts, subject: TransformedVersion, run_id: str, operator: Operator
-) -> Publication:
+def _publish(agency: Agency, artifacts: Artifacts, subject: TransformedVersion, run: DagsterRun) -> Publication:
     record, version, transformed = subject.record, subject.version, artifacts.transformed()
     require_passed_gates(record, transformed)
     return artifacts.publisher().publish(
@@ -85,7 +82,7 @@ def _publish(
             "code_version": record.code_version,
             "package_version": __version__,
             "step_hashes": record.step_hashes,
-            "run_id": run_id,
+            "run_id": run.run_id,
             "transform_run_id": record.run_id,
             "validation": record.validation,
             "gates": record.gates,
@@ -93,7 +90,7 @@ def _publish(
             "zip_writer": record.zip_writer,
         },
         now=datetime.now(UTC),
-        force_older=operator.force_older,
+        force_older=run.tags.get(names.ROLLBACK_TAG) == "true",
         keep_versions=agency.keep_schedule_versions,
     )
 

@@ -8,6 +8,7 @@ from datetime import date
 import pytest
 
 from continuous_gtfs.errors import FeedStructureError
+from continuous_gtfs.gtfs.checks.thresholds import NoticeRule
 from continuous_gtfs.gtfs.validation import SAMPLE_PER_CODE, new_errors, validate_feed
 from continuous_gtfs_tests.builders import csv_text, feed_zip, small_feed, small_feed_files
 from continuous_gtfs_tests.real_data import real_data_path
@@ -46,6 +47,18 @@ def test_errors_that_were_there_before_are_not_new_and_more_of_them_are() -> Non
     assert new_errors(report, {}) == {"foreign_key_violation": (2, 0)}
     assert new_errors(report, {"foreign_key_violation": 1}) == {"foreign_key_violation": (2, 1)}
     assert new_errors(report, {"foreign_key_violation": 2, "other": 1}) == {}
+
+
+def test_a_rule_of_the_agency_lets_a_number_pass_ignores_a_code_or_makes_a_warning_block() -> None:
+    report = validate_feed(dangling(2), service_date=date(2028, 1, 1))
+    assert report.warnings["expired_calendar"] == 1
+    assert new_errors(report, {}, {"foreign_key_violation": 2}) == {}
+    assert new_errors(report, {}, {"foreign_key_violation": 1}) == {"foreign_key_violation": (2, 1)}
+    assert new_errors(report, {}, {"foreign_key_violation": "ignore"}) == {}
+    blocking: dict[str, NoticeRule] = {"foreign_key_violation": "ignore", "expired_calendar": "block"}
+    assert new_errors(report, {}, blocking) == {"expired_calendar": (1, 0)}
+    assert new_errors(report, {"expired_calendar": 1}, blocking) == {}
+    assert new_errors(report, {}, {"foreign_key_violation": 2, "expired_calendar": 0}) == {"expired_calendar": (1, 0)}
 
 
 def test_the_date_is_the_one_given_and_not_today() -> None:
