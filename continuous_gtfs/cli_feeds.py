@@ -7,7 +7,7 @@ What a command runs is imported when it runs. Exit codes are 0 for good, 1 where
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,9 +84,16 @@ def validate(
 @click.command()
 @click.argument("before", metavar="A", type=FEED)
 @click.argument("after", metavar="B", type=FEED)
-@click.option("--json", "is_json", is_flag=True, help="Print the whole comparison as JSON.")
+@click.option("--json", "is_json", is_flag=True, help="Print the comparison as JSON.")
 @click.option("--gtfs-diff", "is_gtfs_diff", is_flag=True, help="Print it in the GTFS Diff v2 form.")
-def diff(before: Path, after: Path, is_json: bool, is_gtfs_diff: bool) -> int:
+@click.option(
+    "--sample",
+    type=click.IntRange(0),
+    default=20,
+    show_default=True,
+    help="List so many of each kind; all are counted.",
+)
+def diff(before: Path, after: Path, is_json: bool, is_gtfs_diff: bool, sample: int) -> int:
     """Compare two feeds; exits with 0 where they are the same, 1 where they differ, 2 where one cannot be read."""
     from continuous_gtfs.gtfs.diff.feeds import diff_feeds
     from continuous_gtfs.gtfs.feed import Feed
@@ -97,16 +104,29 @@ def diff(before: Path, after: Path, is_json: bool, is_gtfs_diff: bool) -> int:
     for path in (before, after):
         with named(path):
             feeds.append(Feed.from_bytes(read_feed(path)))
-    found = diff_feeds(*feeds)
+    found = diff_feeds(*feeds, sample=sample)
     if is_gtfs_diff:
         from continuous_gtfs.gtfs.diff.gtfs_diff_v2 import gtfs_diff_v2
 
-        click.echo(json_bytes(gtfs_diff_v2(found)), nl=False)
+        document = gtfs_diff_v2(
+            found,
+            base_source=str(before),
+            base_downloaded_at=_changed_at(before),
+            new_source=str(after),
+            new_downloaded_at=_changed_at(after),
+            generated_at=datetime.now(UTC),
+        )
+        click.echo(json_bytes(document), nl=False)
     elif is_json:
         click.echo(json_bytes(found.to_dict()), nl=False)
     else:
         click.echo(found.to_text().rstrip("\n"))
     return 0 if found.is_same else FAILED
+
+
+def _changed_at(path: Path) -> datetime:
+    """What a file system knows of when a feed was downloaded."""
+    return datetime.fromtimestamp(path.stat().st_mtime, UTC)
 
 
 def _date(text: str) -> date:

@@ -137,6 +137,13 @@ def test_a_comparison_is_json_on_request_in_our_form_or_in_gtfs_diff_v2(run: Run
     assert (code, "not both" in err) == (2, True)
 
 
+def test_how_much_of_a_comparison_is_listed_is_the_askers_choice(run: Run) -> None:
+    _, brief, _ = run("diff", "a.zip", "b.zip", "--gtfs-diff", "--sample", "0")
+    _, full, _ = run("diff", "a.zip", "b.zip", "--gtfs-diff")
+    assert [json.loads(out)["metadata"]["row_changes_cap_per_file"] for out in (brief, full)] == [0, 20]
+    assert ("NO_SUCH_ROUTE" in brief, "NO_SUCH_ROUTE" in full) == (False, True)
+
+
 @pytest.mark.parametrize("name", ["sound_transit_2024-11", "kingston", "bullrunner", "raba_2025"])
 def test_a_real_schedule_differs_in_nothing_from_itself(run: Run, name: str) -> None:
     path = str(real_data_path(f"{name}/schedule.zip"))

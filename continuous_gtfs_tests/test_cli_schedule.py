@@ -267,19 +267,35 @@ def test_a_file_that_cannot_be_written_at_last_leaves_nothing_half_made(desk: De
     assert not (desk.folder / "nowhere").exists()
 
 
-def test_an_output_that_is_a_link_or_a_device_is_written_through_not_put_in_its_place(desk: Desk) -> None:
+def test_an_output_that_is_a_link_is_written_through_not_put_in_its_place(desk: Desk) -> None:
     target = desk.folder / "target.zip"
     target.write_bytes(b"old")
     desk.out.symlink_to(target)
     assert desk.schedule("-o", desk.out)[0] == 0
     assert (desk.out.is_symlink(), Feed.from_path(target).files[0]) == (True, "agency.txt")
-    assert desk.schedule("-o", "/dev/null")[0] == 0
-    assert Path("/dev/null").is_char_device()
 
 
-def test_no_space_left_is_a_failure_not_a_traceback(desk: Desk) -> None:
-    code, _, err = desk.schedule("-o", "/dev/full")
-    assert (code, err) == (1, "error: /dev/full: No space left on device\n")
+def test_an_output_that_is_a_pipe_stays_one(desk: Desk) -> None:
+    """As a device would: whoever writes to /dev/null as root must not replace it by a file."""
+    os.mkfifo(desk.out)
+    reader = os.open(desk.out, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        assert desk.schedule("-o", desk.out)[0] == 0
+        made = os.read(reader, 1 << 16)
+    finally:
+        os.close(reader)
+    assert (desk.out.is_fifo(), Feed.from_bytes(made).files[0]) == (True, "agency.txt")
+
+
+def test_a_feed_larger_than_may_be_written_is_a_failure_that_leaves_the_old_one(desk: Desk) -> None:
+    desk.out.write_bytes(b"the last good one")
+    program = Path(sys.executable).parent / "continuous-gtfs"
+    arguments = [program, "schedule", desk.agency, "--input", f"schedule={desk.feed}", "-o", desk.out]
+    # Of 1,024 bytes; the feed is larger.
+    command = 'ulimit -f 1; exec "$@"'
+    ran = subprocess.run(["bash", "-c", command, "bash", *arguments], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (1, f"error: {desk.out}: File too large\n")
+    assert (desk.out.read_bytes(), desk.left_behind()) == (b"the last good one", {"out.zip"})
 
 
 def test_the_feed_may_be_written_over_itself(desk: Desk) -> None:
