@@ -89,8 +89,10 @@ class _Removal(Step[Feed]):
 
     def apply(self, feed: Feed, context: StepContext) -> None:
         rows = self._rows(feed, context)
-        if rows is None:
-            return
+        if rows is not None:
+            self._remove(feed, rows, context)
+
+    def _remove(self, feed: Feed, rows: Mask, context: StepContext) -> None:
         cascade = self._cascade(feed)
         cascade.drop(self._place[0], rows)
         cascade.run(context)
@@ -186,11 +188,11 @@ class RemoveStops(_Removal):
     def _cascade(self, feed: Feed, children: Children = "remove") -> Cascade:
         return super()._cascade(feed, self.children)
 
-    def apply(self, feed: Feed, context: StepContext) -> None:
+    def _remove(self, feed: Feed, rows: Mask, context: StepContext) -> None:
         if _STOP_TIMES in feed:
             feed.raw(_STOP_TIMES).load({"trip_id", "stop_id"} & set(feed.raw(_STOP_TIMES).columns))
         before = feed.fork()
-        super().apply(feed, context)
+        super()._remove(feed, rows, context)
         if _STOP_TIMES not in feed.changed_since(before):
             return
         lonely = sorted(_trips_with_one_stop(feed) - _trips_with_one_stop(before))
