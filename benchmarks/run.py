@@ -1,23 +1,48 @@
-"""Runs every benchmark and prints its table: ``make bench``.
+"""Runs the benchmarks and prints their tables: ``make bench``, or some of them: ``make bench ARGS="schedule_digest"``.
 
 One script a question. Nothing here asserts a time: tables are read side by side, from one run on one machine.
 """
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 from pathlib import Path
 
-SCRIPTS = ("import_time.py", "first_publication.py", "realtime_update.py")
+PLATFORM = ("import_time", "first_publication", "realtime_update")
+SCHEDULE = (
+    "schedule_pipeline",
+    "schedule_sound_transit",
+    "schedule_digest",
+    "schedule_diff",
+    "schedule_large_feed",
+)
 
 
 def main() -> int:
-    folder = Path(__file__).parent
-    return max(
-        subprocess.run([sys.executable, str(folder / script)], cwd=folder.parent, check=False).returncode
-        for script in SCRIPTS
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"Some only: {', '.join(PLATFORM + SCHEDULE)}; 'schedule' and 'platform' stand for their group.",
     )
+    parser.add_argument("--rounds", type=int, help="Runs of each subject, where the script lets one choose: schedule.")
+    chosen = parser.parse_args()
+    groups = {"platform": PLATFORM, "schedule": SCHEDULE} | {name: (name,) for name in PLATFORM + SCHEDULE}
+    unknown = [name for name in chosen.names if name not in groups]
+    if unknown:
+        parser.error(f"no benchmark {unknown[0]}; there are {', '.join(groups)}")
+    scripts = [script for name in chosen.names or ("platform", "schedule") for script in groups[name]]
+    return max(_run(script, chosen.rounds) for script in dict.fromkeys(scripts))
+
+
+def _run(name: str, rounds: int | None) -> int:
+    folder = Path(__file__).parent
+    options = ["--rounds", str(rounds)] if rounds is not None and name in SCHEDULE else []
+    script = folder / f"{name}.py"
+    return subprocess.run([sys.executable, str(script), *options], cwd=folder.parent, check=False).returncode
 
 
 if __name__ == "__main__":
