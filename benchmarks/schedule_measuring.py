@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -46,7 +45,7 @@ def options(doc: str | None, cases: Sequence[str] = ()) -> argparse.Namespace:
 
 
 def peer(command: str) -> str | None:
-    """A command of the peer's environment; None, said once a run, where no environment is named."""
+    """A command of the peer's environment; None where no environment is named, and ours runs alone."""
     folder = os.environ.get(PEER_VARIABLE)
     if folder is None:
         return None
@@ -114,5 +113,4 @@ def _run_and_report(report: str, command: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _run_and_report(sys.argv[1], sys.argv[2:])
