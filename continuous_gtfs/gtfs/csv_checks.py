@@ -133,10 +133,12 @@ def read_header(data: bytes | bytearray, file: str, *, start: int = 0) -> tuple[
     Raises:
         FeedStructureError: The first line is blank or names a column twice.
     """
-    end = start - 1
+    end, marks = start - 1, 0
     while True:
-        end = data.find(b"\n", end + 1)
-        if end < 0 or data.count(b'"', start, end) % 2 == 0:
+        before = end + 1
+        end = data.find(b"\n", before)
+        marks += data.count(b'"', before, end) if end >= 0 else 0
+        if end < 0 or marks % 2 == 0:
             break
     end = len(data) if end < 0 else end + 1
     text = bytes(data[start:end]).decode().rstrip("\r\n")
