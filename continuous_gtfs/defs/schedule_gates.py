@@ -63,17 +63,18 @@ def operator_accepts(run: DagsterRun, operator: Operator) -> frozenset[str]:
 def check_result(verdicts: Mapping[str, Verdict], *, check_name: str | None = None) -> AssetCheckResult:
     """One result for all versions of a run: the worst of them decides, each is told."""
     judged = list(verdicts.values())
-    blocks = any(verdict.blocks for verdict in judged)
     if len(judged) == 1:
         (verdict,) = judged
         description, metadata = _told(verdict), dict(verdict.metadata)
     else:
         description = "; ".join(f"{version_id}: {_told(verdict)}" for version_id, verdict in verdicts.items())
         metadata = {version_id: MetadataValue.text(_told(verdict)) for version_id, verdict in verdicts.items()}
+    is_passed = all(verdict.is_passed for verdict in judged)
+    only_warns = not is_passed and not any(verdict.blocks for verdict in judged)
     return AssetCheckResult(
-        passed=all(verdict.is_passed for verdict in judged),
+        passed=is_passed,
         check_name=check_name,
-        severity=AssetCheckSeverity.ERROR if blocks else AssetCheckSeverity.WARN,
+        severity=AssetCheckSeverity.WARN if only_warns else AssetCheckSeverity.ERROR,
         description=description,
         metadata=metadata,
     )

@@ -15,7 +15,7 @@ from continuous_gtfs.definitions import realtime, schedule
 from continuous_gtfs.defs import keys
 from continuous_gtfs.defs.realtime_assets import ENTITIES_CHECK, HEADER_AGE_CHECK
 from continuous_gtfs.defs.resources import Artifacts, VendorAccess
-from continuous_gtfs.defs.schedule_gates import TRIPS_CHECK, VALIDATION_CHECK
+from continuous_gtfs.defs.schedule_gates import GATES
 from continuous_gtfs.defs.schedule_ops import step_op
 from continuous_gtfs.errors import ConfigurationError, StepDefinitionError
 from continuous_gtfs.gtfs.feed import Feed
@@ -60,7 +60,7 @@ def test_a_retry_of_a_schedule_run_begins_with_the_first_step(locations: dict[st
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_every_gate_blocks(locations: dict[str, Definitions], environment: str) -> None:
     gates = {
-        "schedule": [(keys.transformed_feed_key(environment), check) for check in (VALIDATION_CHECK, TRIPS_CHECK)],
+        "schedule": [(keys.transformed_feed_key(environment), check) for check in GATES],
         "realtime": [
             (keys.published_realtime_key(environment, feed), check)
             for feed in ("vehicle_positions", "trip_updates")

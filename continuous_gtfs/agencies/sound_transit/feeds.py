@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from continuous_gtfs.agencies.agency import Agency, Freshness, RealtimeThresholds
+from continuous_gtfs.agencies.agency import Agency, Freshness, RealtimeThresholds, ScheduleThresholds
 from continuous_gtfs.pims.catalog import FeedKind, FeedSource
 
 
@@ -46,5 +46,14 @@ AGENCY = Agency(
     feeds=_edition("production") + _edition("qa"),
     schedule_freshness=Freshness(warn_after=timedelta(days=45), fail_after=timedelta(days=90)),
     realtime_freshness=Freshness(warn_after=timedelta(minutes=2), fail_after=timedelta(minutes=5)),
+    schedule=ScheduleThresholds(
+        covers_next_days=7,
+        # What the steps leave of the trains rests on Saturdays, Sundays and holidays.
+        days_without_trips=3,
+        stop_times_fall_percent=20,
+        trips_fall_percent=20,
+        day_fall_percent=20,
+        compared_days=14,
+    ),
     realtime=RealtimeThresholds(header_age_s=90),
 )
