@@ -6,17 +6,15 @@ of texts differ from process to process (Python's own), so nothing may depend on
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
 
-from continuous_gtfs.gtfs.keys import Keys
-
 Hashes = npt.NDArray[np.uint64]
 Rows = npt.NDArray[np.intp]
 
-_BLOCK_ROWS = 1 << 17
+_BLOCK_ROWS = 1 << 16
 _LONG_LINE_BYTES = 4096
 _WORD_BYTES = 8
 _LOW_BYTES = np.array([(1 << (8 * count)) - 1 for count in range(_WORD_BYTES + 1)], dtype=np.uint64)
@@ -40,38 +38,36 @@ def combined(*columns: Hashes) -> Hashes:
     return total
 
 
+def blocks(count: int) -> Iterator[slice]:
+    """Some rows at a time, so that what is worked out on the way takes little memory."""
+    return (slice(first, min(first + _BLOCK_ROWS, count)) for first in range(0, count, _BLOCK_ROWS))
+
+
 def text_hashes(texts: Iterable[str], count: int) -> Hashes:
     """A number for each text, the same for equal ones in this process."""
     return np.fromiter(map(hash, texts), dtype=np.int64, count=count).view(np.uint64)
 
 
-def key_hashes(keys: Keys, renamed: Mapping[str, str] | None = None) -> Hashes:
-    """A number for each row of a column, after some of its values are taken for others."""
-    values = keys.values if not renamed else [renamed.get(value, value) for value in keys.values]
-    hashes = text_hashes(values, len(keys.values))
-    return hashes[keys.codes] if len(hashes) else np.zeros(len(keys), dtype=np.uint64)
-
-
-def line_hashes(data: bytes, starts: npt.NDArray[np.int64], rows: Rows) -> Hashes:
+def line_hashes(data: bytes | bytearray, starts: npt.NDArray[np.int64], rows: Rows) -> Hashes:
     """A number for each of these lines of ``data``; ``starts`` holds the offset of every line and of the end."""
     if len(data) < _WORD_BYTES:
         data = data.ljust(_WORD_BYTES, b"\0")
     words: Hashes = np.ndarray((len(data) - _WORD_BYTES + 1,), dtype="<u8", buffer=data, strides=(1,))
     hashes = np.empty(len(rows), dtype=np.uint64)
-    for first in range(0, len(rows), _BLOCK_ROWS):
-        block = rows[first : first + _BLOCK_ROWS]
-        hashes[first : first + _BLOCK_ROWS] = _block_hashes(data, words, starts[block], starts[block + 1])
+    for block in blocks(len(rows)):
+        chosen = rows[block]
+        hashes[block] = _block_hashes(data, words, starts[chosen], starts[chosen + 1])
     return hashes
 
 
 def _block_hashes(
-    data: bytes, words: Hashes, begins: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
+    data: bytes | bytearray, words: Hashes, begins: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
 ) -> Hashes:
     lengths = ends - begins
     is_long = lengths > _LONG_LINE_BYTES
     hashes = mixed(lengths.astype(np.uint64))
     for line in np.flatnonzero(is_long).tolist():
-        hashes[line] = hash(data[begins[line] : ends[line]]) & 0xFFFF_FFFF_FFFF_FFFF
+        hashes[line] = hash(bytes(data[begins[line] : ends[line]])) & 0xFFFF_FFFF_FFFF_FFFF
     last = len(words) - 1
     for offset in range(0, int(lengths[~is_long].max(initial=0)), _WORD_BYTES):
         live = np.flatnonzero((lengths > offset) & ~is_long)
@@ -87,15 +83,37 @@ def _block_hashes(
 
 
 def pairs(before: Hashes, after: Hashes) -> tuple[Rows, Rows]:
-    """Positions of equal numbers, each used once: the first on one side with the first on the other, and so on.
+    """Positions of equal numbers, each used once; turned around, it gives the same pairs.
 
-    Turned around, it gives the same pairs. They come in the order of ``before``.
+    They come in the order of ``before``. Equal numbers at the start and at the end of both, which is most of two
+    versions of a file, are paired without sorting.
     """
+    shorter = min(len(before), len(after))
+    head = _equal_run(before[:shorter] == after[:shorter])
+    tail = _equal_run((before[len(before) - shorter + head :] == after[len(after) - shorter + head :])[::-1])
+    left, right = _sorted_pairs(before[head : len(before) - tail], after[head : len(after) - tail])
+    ends = np.arange(tail)
+    return (
+        np.concatenate([np.arange(head), left + head, ends + (len(before) - tail)]),
+        np.concatenate([np.arange(head), right + head, ends + (len(after) - tail)]),
+    )
+
+
+def _equal_run(is_equal: npt.NDArray[np.bool_]) -> int:
+    """How many are equal before the first that is not."""
+    return len(is_equal) if is_equal.all() else int(np.argmin(is_equal))
+
+
+def _sorted_pairs(before: Hashes, after: Hashes) -> tuple[Rows, Rows]:
+    """The first of equal numbers on one side with the first on the other, and so on."""
+    if not len(before) or not len(after):
+        nothing = np.empty(0, dtype=np.intp)
+        return nothing, nothing
     order_before, order_after = np.argsort(before, kind="stable"), np.argsort(after, kind="stable")
     sorted_before, sorted_after = before[order_before], after[order_after]
     places = np.searchsorted(sorted_before, sorted_after) + _places_among_equals(sorted_after)
-    inside = np.minimum(places, max(len(sorted_before) - 1, 0))
-    found = (places < len(sorted_before)) & (sorted_before[inside] == sorted_after) if len(before) else places < 0
+    inside = np.minimum(places, len(sorted_before) - 1)
+    found = (places < len(sorted_before)) & (sorted_before[inside] == sorted_after)
     left, right = order_before[places[found]], order_after[found]
     order = np.argsort(left)
     return left[order], right[order]

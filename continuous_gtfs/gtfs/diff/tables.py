@@ -7,14 +7,26 @@ stands for (a trip, a stop) is no matter here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 
-from continuous_gtfs.gtfs.diff.hashing import Hashes, Rows, combined, key_hashes, line_hashes, others, pairs, text_hashes
-from continuous_gtfs.gtfs.diff.report import FileDiff, RowChange, RowsDiff
-from continuous_gtfs.gtfs.keys import PADDING, Keys, Mask
-from continuous_gtfs.gtfs.raw_table import CsvText, RawTable
+from continuous_gtfs.gtfs.csv_text import CsvText
+from continuous_gtfs.gtfs.diff.hashing import (
+    Hashes,
+    Rows,
+    blocks,
+    combined,
+    line_hashes,
+    mixed,
+    others,
+    pairs,
+    text_hashes,
+)
+from continuous_gtfs.gtfs.diff.side_by_side import on_both
+from continuous_gtfs.gtfs.keys import PADDING, Codes, Keys, Mask
+from continuous_gtfs.gtfs.raw_table import RawTable
 from continuous_gtfs.gtfs.spec import PRIMARY_KEYS, REFERENCES, TRANSLATED_RECORDS, TRANSLATIONS
 
 Renamed = Mapping[str, str]
@@ -41,6 +53,7 @@ class Table:
         """
         self._text = CsvText(data, file)
         self._text.check()
+        _give_back()
         self.raw = RawTable(self._text)
 
     @property
@@ -62,15 +75,26 @@ class Table:
 
     def load(self, columns: Sequence[str]) -> None:
         self.raw.load([name for name in columns if name in self.columns])
+        _give_back()
 
     def line_hashes(self, rows: Rows) -> Hashes:
         return line_hashes(self._text.data, self._text.starts(), rows)
 
-    def part(self, rows: Rows) -> Table:
-        """A table of these rows only; this one, where they are most of it."""
+    def all_line_hashes(self) -> Hashes:
+        return self.line_hashes(np.arange(len(self)))
+
+    def part(self, rows: Rows) -> Part:
+        """These rows, to be taken apart into cells: as a table of their own where they are the lesser part."""
+        if len(rows) == len(self):
+            return self.whole()
         if 2 * len(rows) > len(self):
-            return self
-        return Table(self.raw.without(_mask(len(self), others(len(self), rows))).to_bytes(), self.file)
+            return Part(self, rows, rows)
+        is_left_out = np.ones(len(self), dtype=bool)
+        is_left_out[rows] = False
+        return Part(Table(self.raw.without(is_left_out).to_bytes(), self.file), rows)
+
+    def whole(self) -> Part:
+        return Part(self)
 
     def records(self, rows: Rows) -> list[dict[str, str]]:
         """These rows, cell by cell, without the spaces around the cells."""
@@ -85,6 +109,35 @@ class Table:
             offset = int(starts[row])
             numbers[row] = line
         return [numbers[row] for row in rows.tolist()]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """Some rows of a table.
+
+    Attributes:
+        table: One that has these rows: that table itself, or another with no rows but these.
+        rows: Their numbers in the table that they are a part of, ascending; None where they are all of it.
+        chosen: Their numbers in ``table``; None where it has no others.
+    """
+
+    table: Table
+    rows: Rows | None = None
+    chosen: Rows | None = None
+
+    def keys(self, column: str) -> Keys:
+        keys = self.table.keys(column)
+        return keys if self.chosen is None else keys.at(self.chosen)
+
+    def load(self, columns: Sequence[str]) -> None:
+        self.table.load(columns)
+
+    def __len__(self) -> int:
+        return len(self.table) if self.rows is None else len(self.rows)
+
+    def numbers(self, places: Rows) -> Rows:
+        """Row numbers in the table that this is a part of."""
+        return places if self.rows is None else self.rows[places]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,107 +163,119 @@ def match_rows(before: Table, after: Table, renamed: Renamed | None = None) -> R
     """
     renamed = _present(after, renamed or {})
     if renamed or before.columns != after.columns or before.file not in PRIMARY_KEYS:
-        return _match_cells(before, after, renamed)
-    rows_before, rows_after = np.arange(len(before)), np.arange(len(after))
-    same_before, same_after = pairs(before.line_hashes(rows_before), after.line_hashes(rows_after))
-    return match_some_rows(before, after, others(len(before), same_before), others(len(after), same_after), {})
+        return match_parts(before.whole(), after.whole(), renamed)
+    same_before, same_after = pairs(*on_both(Table.all_line_hashes, before, after))
+    return match_parts(before.part(others(len(before), same_before)), after.part(others(len(after), same_after)), {})
 
 
-def match_some_rows(before: Table, after: Table, rows_before: Rows, rows_after: Rows, renamed: Renamed) -> RowMatch:
-    """``match_rows`` for these rows, the others being known to be the same."""
-    part_before, part_after = before.part(rows_before), after.part(rows_after)
-    found = _match_cells(
-        part_before,
-        part_after,
-        renamed,
-        None if part_before is not before else rows_before,
-        None if part_after is not after else rows_after,
+def match_parts(before: Part, after: Part, renamed: Renamed) -> RowMatch:
+    """``match_rows`` for some of the rows, the others being known to be the same."""
+    file = before.table.file
+    known = PRIMARY_KEYS.get(file)
+    shared = sorted({*before.table.columns} & {*after.table.columns})
+    hashes_before, hashes_after = on_both(
+        lambda side: _row_hashes(side[0], shared, known, side[1]), (before, {}), (after, renamed)
     )
-    return replace(
-        found,
-        removed=rows_before[found.removed],
-        added=rows_after[found.added],
-        changed_before=rows_before[found.changed_before],
-        changed_after=rows_after[found.changed_after],
-    )
-
-
-def _match_cells(
-    before: Table, after: Table, renamed: Renamed, rows_before: Rows | None = None, rows_after: Rows | None = None
-) -> RowMatch:
-    """Pair by cells; with rows given, only those, and numbered by their place among them."""
-    shared = [name for name in before.columns if name in after.columns]
-    known = PRIMARY_KEYS.get(before.file)
-    key = [name for name in shared if known is None or name in known]
-    cells_before, keys_before = _row_hashes(before, shared, key, {}, rows_before)
-    cells_after, keys_after = _row_hashes(after, shared, key, renamed, rows_after)
-    same_before, same_after = pairs(cells_before, cells_after)
-    left_before, left_after = others(len(cells_before), same_before), others(len(cells_after), same_after)
+    same_before, same_after = pairs(hashes_before.cells, hashes_after.cells)
+    left_before, left_after = others(len(before), same_before), others(len(after), same_after)
     if known is None:
         changed_before, changed_after = left_before[:0], left_after[:0]
     else:
-        keyed_before, keyed_after = pairs(keys_before[left_before], keys_after[left_after])
+        keyed_before, keyed_after = pairs(hashes_before.key[left_before], hashes_after.key[left_after])
         changed_before, changed_after = left_before[keyed_before], left_after[keyed_after]
-    removed = np.setdiff1d(left_before, changed_before, assume_unique=True)
-    added = np.setdiff1d(left_after, changed_after, assume_unique=True)
-    is_reordered = known is None and not len(removed) and not len(added) and bool((cells_before != cells_after).any())
-    renumbered = 0
-    if renamed:
-        is_renamed = _is_renamed(after, renamed)
-        same = same_after if rows_after is None else rows_after[same_after]
-        renumbered = int(is_renamed[same].sum())
-    return RowMatch(removed, added, changed_before, changed_after, renumbered, is_reordered)
+    is_same = not len(left_before) and not len(left_after)
+    return RowMatch(
+        removed=before.numbers(np.setdiff1d(left_before, changed_before, assume_unique=True)),
+        added=after.numbers(np.setdiff1d(left_after, changed_after, assume_unique=True)),
+        changed_before=before.numbers(changed_before),
+        changed_after=after.numbers(changed_after),
+        renumbered=int(_is_renamed(after, renamed)[same_after].sum()) if renamed else 0,
+        is_reordered=is_same and known is None and bool((hashes_before.cells != hashes_after.cells).any()),
+    )
 
 
-def _row_hashes(
-    table: Table, columns: Sequence[str], key: Sequence[str], renamed: Renamed, rows: Rows | None
-) -> tuple[Hashes, Hashes]:
+@dataclass(frozen=True, slots=True, eq=False)
+class _RowHashes:
     """A number for all the cells of each row, and one for its key."""
-    table.load(columns)
-    count = len(table) if rows is None else len(rows)
-    chosen: Rows | slice = slice(None) if rows is None else rows
-    in_key, in_rest = np.zeros(count, dtype=np.uint64), np.zeros(count, dtype=np.uint64)
-    for position, name in enumerate(sorted(columns), start=1):
-        salt = np.uint64(hash((position, name)) & 0x7FFF_FFFF_FFFF_FFFF)
-        keys = table.keys(name).at(chosen)
-        if name == "record_id" and table.file == TRANSLATIONS and renamed:
-            hashes = _record_hashes(keys, table.keys("table_name").at(chosen), renamed)
-        else:
-            hashes = _salted(keys, renamed if name in TRIP_COLUMNS.get(table.file, ()) else {}, salt)
-        if name in key:
-            in_key += hashes
-        else:
-            in_rest += hashes
-    return combined(in_key, in_rest), in_key
+
+    cells: Hashes
+    key: Hashes
 
 
-def _salted(keys: Keys, renamed: Renamed, salt: np.uint64) -> Hashes:
-    """A number for each row, salted by the column and mixed once for each distinct value, not once for each row."""
-    values = keys.values if not renamed else [renamed.get(value, value) for value in keys.values]
-    by_value = combined(text_hashes(values, len(keys.values)) + salt)
-    return by_value[keys.codes] if len(by_value) else np.zeros(len(keys), dtype=np.uint64)
+def _row_hashes(part: Part, columns: Sequence[str], key: Sequence[str] | None, renamed: Renamed) -> _RowHashes:
+    part.load(columns)
+    found = [_Column.of(part, name, position, renamed) for position, name in enumerate(columns, start=1)]
+    in_key = [column for column in found if key is None or column.name in key]
+    in_rest = [column for column in found if column not in in_key]
+    hashes = _RowHashes(np.empty(len(part), dtype=np.uint64), np.empty(len(part), dtype=np.uint64))
+    for block in blocks(len(part)):
+        hashes.key[block] = _sum(in_key, block)
+        hashes.cells[block] = combined(hashes.key[block], _sum(in_rest, block))
+    return hashes
 
 
-def _record_hashes(records: Keys, tables: Keys, renamed: Renamed) -> Hashes:
-    is_trip = tables.is_in(_TRIP_TABLES)
-    return combined(np.where(is_trip, key_hashes(records, renamed), key_hashes(records)))
+def _sum(columns: Sequence[_Column], block: slice) -> Hashes:
+    total = np.zeros(block.stop - block.start, dtype=np.uint64)
+    for column in columns:
+        total += column.hashes(block)
+    return total
 
 
-def _is_renamed(table: Table, renamed: Renamed) -> Mask:
-    found = np.zeros(len(table), dtype=bool)
-    for name in TRIP_COLUMNS.get(table.file, ()):
-        found |= table.keys(name).is_in(renamed.keys())
-    if table.file == TRANSLATIONS:
-        found |= table.keys("record_id").is_in(renamed.keys()) & table.keys("table_name").is_in(_TRIP_TABLES)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Column:
+    """Numbers for the cells of a column, made once for each distinct value.
+
+    Attributes:
+        by_value: By code. ``by_trip`` instead where ``is_trip`` says that the cell holds a trip_id.
+    """
+
+    name: str
+    codes: Codes
+    by_value: Hashes
+    by_trip: Hashes
+    is_trip: Mask | None
+
+    @classmethod
+    def of(cls, part: Part, name: str, position: int, renamed: Renamed) -> _Column:
+        keys = part.keys(name)
+        salt = mixed(np.array([position], dtype=np.uint64))
+        by_value = mixed(text_hashes(keys.values, len(keys.values)) + salt)
+        is_trip = _holds_trips(part, name) if renamed else None
+        if is_trip is None:
+            return cls(name, keys.codes, by_value, by_value, None)
+        values = [renamed.get(value, value) for value in keys.values]
+        return cls(name, keys.codes, by_value, mixed(text_hashes(values, len(values)) + salt), is_trip)
+
+    def hashes(self, block: slice) -> Hashes:
+        codes = self.codes[block]
+        if self.is_trip is None:
+            return self.by_value[codes]
+        return np.where(self.is_trip[block], self.by_trip[codes], self.by_value[codes])
+
+
+def _holds_trips(part: Part, column: str) -> Mask | None:
+    """The rows in which the column holds a trip_id; None where it never does."""
+    if column in TRIP_COLUMNS.get(part.table.file, ()):
+        return np.ones(len(part), dtype=bool)
+    if part.table.file == TRANSLATIONS and column == "record_id":
+        return part.keys("table_name").is_in(_TRIP_TABLES)
+    return None
+
+
+def _is_renamed(part: Part, renamed: Renamed) -> Mask:
+    found = np.zeros(len(part), dtype=bool)
+    for name in part.table.columns:
+        is_trip = _holds_trips(part, name)
+        if is_trip is not None:
+            found |= part.keys(name).is_in(renamed.keys()) & is_trip
     return found
 
 
 def _present(table: Table, renamed: Renamed) -> Renamed:
     """``renamed``, or nothing where the table has none of those ids."""
-    return renamed if renamed and _is_renamed(table, renamed).any() else {}
+    return renamed if renamed and _is_renamed(table.whole(), renamed).any() else {}
 
 
-def _mask(count: int, rows: Rows) -> Mask:
-    mask = np.zeros(count, dtype=bool)
-    mask[rows] = True
-    return mask
+def _give_back() -> None:
+    """Let go of what the parser has used: it keeps it for later, and two tables at once are large."""
+    pa.default_memory_pool().release_unused()
