@@ -84,10 +84,10 @@ class TransformedFeeds:
         key = _record_key(record.environment, record.version_id)
         self._rewrite(key, json.dumps(asdict(record), indent=1).encode(), "application/json")
 
-    def save_report(self, environment: str, version_id: str, name: str, text: str, *, content_type: str) -> str:
+    def save_report(self, environment: str, version_id: str, name: str, data: bytes, *, content_type: str) -> str:
         """Writes a report on a version, over an earlier one of that name, and gives its key."""
         key = f"transformed/{environment}/{version_id}/{name}"
-        self._rewrite(key, text.encode(), content_type)
+        self._rewrite(key, data, content_type)
         return key
 
     def _rewrite(self, key: str, data: bytes, content_type: str) -> None:

@@ -3,9 +3,11 @@
 Nothing is decided here. A comparison that fails is said loudly, and stops no publication.
 """
 
+import json
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from dagster import (
@@ -34,6 +36,10 @@ from continuous_gtfs.defs.schedule_versions import (
     transformed_versions,
 )
 from continuous_gtfs.errors import TransientError
+from continuous_gtfs.gtfs.diff.feeds import diff_feeds
+from continuous_gtfs.gtfs.diff.gtfs_diff_v2 import gtfs_diff_v2
+from continuous_gtfs.gtfs.diff.markdown import markdown
+from continuous_gtfs.gtfs.diff.pictures import stops_map_png, trips_by_date_png
 from continuous_gtfs.gtfs.feed import Feed
 
 COMPARED_CHECK = "is_compared_with_published"
@@ -42,33 +48,60 @@ _RETRIES = Retries(attempts=3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """One of the feeds compared.
+
+    Attributes:
+        source: What people call it.
+        at: When it was published, or fetched.
+    """
+
+    feed: Feed
+    source: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """Two feeds compared.
 
     Attributes:
         is_same: Nothing differs.
-        markdown: For the asset's page.
-        documents: By the ending of its name, a text to keep and its content type.
+        summary: Lines for a person.
+        markdown: For the asset's page, pictures included.
+        documents: By the ending of its name, what to keep beside the version, and its content type.
     """
 
     is_same: bool
+    summary: str
     markdown: str
-    documents: Mapping[str, tuple[str, str]]
+    documents: Mapping[str, tuple[bytes, str]]
 
 
-Compare = Callable[[Feed, Feed], Comparison]
+Compare = Callable[[Side, Side], Comparison]
 
 
-def compare_feeds(before: Feed, after: Feed) -> Comparison:
-    """The files that differ."""
-    names = sorted(set(before.files) | set(after.files))
-    different = [
-        name
-        for name in names
-        if name not in before or name not in after or before.member_bytes(name) != after.member_bytes(name)
-    ]
-    text = "\n".join(different)
-    return Comparison(is_same=not different, markdown=text, documents={"txt": (text, "text/plain")})
+def compare_feeds(before: Side, after: Side) -> Comparison:
+    """The difference as JSON in our own form and that of GTFS Diff, as text, as Markdown and as pictures."""
+    diff = diff_feeds(before.feed, after.feed)
+    gtfs_diff = gtfs_diff_v2(
+        diff,
+        base_source=before.source,
+        base_downloaded_at=before.at,
+        new_source=after.source,
+        new_downloaded_at=after.at,
+        generated_at=datetime.now(UTC),
+    )
+    text = diff.to_text()
+    documents = {
+        "json": (json.dumps(diff.to_dict(), indent=1).encode(), "application/json"),
+        "gtfs_diff_v2.json": (json.dumps(gtfs_diff, indent=1).encode(), "application/json"),
+        "txt": (text.encode(), "text/plain; charset=utf-8"),
+    }
+    if not diff.is_same:
+        documents["trips_by_date.png"] = (trips_by_date_png(diff), "image/png")
+        documents["stops_map.png"] = (stops_map_png(diff), "image/png")
+    return Comparison(is_same=diff.is_same, summary=text, markdown=markdown(diff), documents=documents)
 
 
 @knowingly_beta()
@@ -136,18 +169,25 @@ def _compare(artifacts: Artifacts, subject: TransformedVersion, compare: Compare
     live = live_schedule(artifacts, version.environment)
     if live is None:
         return {"outcome": "nothing is published yet", "version_id": version.version_id}
-    after = Feed.from_bytes(transformed.read_bytes(subject.record.feed_digest))
-    comparison = compare(published_schedule_feed(artifacts, live), after)
+    comparison = compare(
+        Side(feed=published_schedule_feed(artifacts, live), source=f"{live.name} {live.label}", at=live.published_at),
+        Side(
+            feed=Feed.from_bytes(transformed.read_bytes(subject.record.feed_digest)),
+            source=f"{version.feed_id} {version.version_id}, transformed",
+            at=version.fetched_at,
+        ),
+    )
     links = {}
-    for ending, (text, content_type) in comparison.documents.items():
+    for ending, (data, content_type) in comparison.documents.items():
         key = transformed.save_report(
-            version.environment, version.version_id, f"feed_diff.{ending}", text, content_type=content_type
+            version.environment, version.version_id, f"feed_diff.{ending}", data, content_type=content_type
         )
         links[f"feed_diff_{ending.replace('.', '_')}"] = artifacts.link(key)
     return {
         "outcome": "same" if comparison.is_same else "different",
         "version_id": version.version_id,
         "against": live.label,
+        "summary": comparison.summary,
         "diff": MetadataValue.md(comparison.markdown),
         **links,
     }

@@ -173,7 +173,7 @@ def _save_reports(artifacts: Artifacts, subject: TransformedVersion, reports: _R
             ("html", page, "text/html; charset=utf-8"),
         ):
             key = artifacts.transformed().save_report(
-                version.environment, version.version_id, f"{name}.{extension}", text, content_type=content_type
+                version.environment, version.version_id, f"{name}.{extension}", text.encode(), content_type=content_type
             )
             links[f"{name}_{extension}"] = artifacts.link(key)
     return links
