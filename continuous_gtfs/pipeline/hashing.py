@@ -8,10 +8,12 @@ changes nothing in the output.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import inspect
 import json
 import re
+import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
@@ -71,8 +73,30 @@ def _source(thing: Callable[..., Any] | type) -> str:
 
 @cache
 def _class_sources(cls: type) -> tuple[str, ...]:
-    """Kept, since finding a class parses its whole module, and a list has many steps of one class."""
-    return tuple(_source(base) for base in cls.__mro__ if issubclass(base, Step) and base is not Step)
+    """Kept, since a list has many steps of one class."""
+    return tuple(_class_source(base) for base in cls.__mro__ if issubclass(base, Step) and base is not Step)
+
+
+def _class_source(cls: type) -> str:
+    """The text of a class. ``inspect`` parses the whole module for each class, so it is asked last."""
+    try:
+        source = inspect.getsource(sys.modules[cls.__module__])
+    except (OSError, TypeError, KeyError):
+        return _source(cls)
+    span = _class_spans(source).get(cls.__qualname__)
+    if span is None:
+        return _source(cls)
+    return textwrap.dedent("".join(source.splitlines(keepends=True)[span[0] - 1 : span[1]]))
+
+
+@cache
+def _class_spans(source: str) -> dict[str, tuple[int, int]]:
+    """First and last line, decorators included, of each class at the top of a module, by name."""
+    return {
+        node.name: (min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)]), node.end_lineno or 0)
+        for node in ast.parse(source).body
+        if isinstance(node, ast.ClassDef)
+    }
 
 
 def _parameters(step: Step[Any]) -> dict[str, Any]:
