@@ -106,7 +106,8 @@ def _file_diff(file: FileDiff, cap: int) -> dict[str, Any]:
     # An added or a deleted file is told as such, without its rows.
     if file.status != "changed" or rows is None:
         return said
-    changed = rows.changed_sample[:cap]
+    # A row that names another trip by the same trip_id has changed and shows no other cell: the form cannot tell it.
+    changed = [one for one in rows.changed_sample if one.cells][:cap]
     removed = rows.removed_sample[: cap - len(changed)]
     added = rows.added_sample[: cap - len(changed) - len(removed)]
     # A row that has the key columns has at least one; a file without any is named by all it holds.

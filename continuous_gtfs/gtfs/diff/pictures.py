@@ -92,7 +92,7 @@ def _draw_days(axes: Axes, days: Sequence[object], before: Sequence[int], after:
         axes.stairs(after, edges, color=_AFTER, linewidth=1.6, fill=False, baseline=None, label="after")
     if before:
         axes.stairs(before, edges, color=_BEFORE, linewidth=1.4, linestyle=(0, (3, 2)), baseline=None, label="before")
-    locator = AutoDateLocator(maxticks=9)
+    locator = AutoDateLocator()
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
     axes.yaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))

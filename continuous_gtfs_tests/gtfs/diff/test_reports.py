@@ -4,7 +4,7 @@ import json
 import re
 import subprocess
 import sys
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
@@ -128,6 +128,20 @@ def test_the_v2_form_lists_rows_up_to_the_cap_and_says_what_it_left_out() -> Non
     assert info["primary_key"] == info["columns_list"], "a key has at least one column in that form"
 
 
+def test_the_v2_form_names_no_change_of_a_row_that_shows_none() -> None:
+    """The row names another trip by the same trip_id: the two trips have exchanged their numbers."""
+    exchanged = {
+        name: edited(name, ("T1", "T0"), ("T2", "T1"), ("T0", "T2"))[name] for name in ("trips.txt", "stop_times.txt")
+    }
+    named = csv_text("attribution_id,trip_id,organization_name", "1,T1,Small Transit")
+    diff = diff_of(exchanged | {"attributions.txt": named + "2,,Small Transit\n"}, {"attributions.txt": named})
+    assert (diff.trips.renumbered.count, diff.trips.retimed.count) == (2, 0)
+    said = v2(diff)["file_diffs"]
+    assert isinstance(said, list)
+    assert said[0]["row_changes"]["modified_list"] == []
+    assert said[0]["truncated"] == {"is_truncated": True, "omitted_count": 1}
+
+
 def test_the_v2_form_wants_instants_and_not_wall_clocks() -> None:
     moment = datetime(2026, 4, 8, 14, 30)
     with pytest.raises(ValueError, match="no time zone"):
@@ -179,6 +193,14 @@ def test_pictures_of_feeds_with_nothing_to_show_say_so(replaced: dict[str, str])
     diff = diff_feeds(feed(replaced), feed({**replaced, "areas.txt": "area_id\nA\n"}))
     assert trips_by_date_png(diff).startswith(PNG)
     assert stops_map_png(diff).startswith(PNG)
+
+
+@pytest.mark.parametrize("days", [1, 2, 9, 40, 100, 250, 800, 2000, 3000, 12000])
+def test_every_span_of_dates_has_a_scale(days: int) -> None:
+    first = date(2026, 1, 1)
+    before = feed(small_feed_files(first_date=first, last_date=first))
+    after = feed(small_feed_files(first_date=first, last_date=first + timedelta(days=days - 1)))
+    assert trips_by_date_png(diff_feeds(before, after)).startswith(PNG)
 
 
 def test_a_stop_at_the_end_of_the_world_does_not_shrink_the_map_to_a_dot() -> None:
