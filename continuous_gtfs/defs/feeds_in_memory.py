@@ -12,13 +12,19 @@ class FeedsInMemory(IOManager):
 
     A schedule run executes in one process, so nothing else is needed; a feed written to disk between steps
     would cost more than the steps. A re-execution that starts in the middle finds nothing here and says so.
+
+    One feed is kept at a time, that of the step last done, which the next one may have to load again.
     """
 
     def __init__(self) -> None:
         self._values: dict[tuple[str, ...], Any] = {}
 
     def handle_output(self, context: OutputContext, obj: Any) -> None:
-        self._values[tuple(context.get_identifier())] = obj
+        self._values = {tuple(context.get_identifier()): obj}
+
+    def clear(self) -> None:
+        """Let go of the feed: the last op has stored what it needs."""
+        self._values = {}
 
     def load_input(self, context: InputContext) -> Any:
         output = context.upstream_output

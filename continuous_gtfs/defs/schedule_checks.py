@@ -41,7 +41,7 @@ from continuous_gtfs.defs.schedule_versions import (
 from continuous_gtfs.errors import FeedStructureError
 from continuous_gtfs.gtfs.checks.coverage import feed_covers_next_days
 from continuous_gtfs.gtfs.checks.outcome import CheckOutcome
-from continuous_gtfs.gtfs.checks.references import dangling_references, references_resolve
+from continuous_gtfs.gtfs.checks.references import Dangling, dangling_references, references_resolve
 from continuous_gtfs.gtfs.checks.service_levels import ServiceLevels, dates_from, service_levels
 from continuous_gtfs.gtfs.checks.shrinkage import does_not_shrink
 from continuous_gtfs.gtfs.feed import Feed
@@ -92,29 +92,27 @@ def schedule_checks(agency: Agency, environment: str) -> AssetChecksDefinition:
 def _outcomes(agency: Agency, artifacts: Artifacts, subject: TransformedVersion) -> list[CheckOutcome]:
     limits = agency.schedule
     transformed = artifacts.transformed()
-    feed = Feed.from_bytes(transformed.read_bytes(subject.record.feed_digest))
-    vendors = Feed.from_bytes(artifacts.archive().read(subject.version))
     live = live_schedule(artifacts, subject.version.environment)
-    published = None if live is None else published_schedule_feed(artifacts, live)
     first = subject.service_date(agency)
     covered, compared = dates_from(first, limits.covers_next_days), dates_from(first, limits.compared_days)
     dates = max(covered, compared, key=len)
-    levels = service_levels(feed, dates)
-    published_levels = None if published is None else service_levels(published, dates)
+    # One feed is open at a time: a large one fills a good part of the memory.
     trips = trip_count(subject.record, transformed)
-    dangling = dangling_references(feed)
-    # Nearly every feed is whole: the others are looked through only where there is something to excuse.
-    before = [vendors] if published is None else [vendors, published]
-    known = [dangling_references(one) for one in before] if dangling.rows or dangling.unreadable else []
+    levels, dangling = _measured(Feed.from_bytes(transformed.read_bytes(subject.record.feed_digest)), dates)
+    is_whole = not dangling.rows and not dangling.unreadable
+    published_levels = None if live is None else service_levels(published_schedule_feed(artifacts, live), dates)
+    levels_before, known = published_levels, []
+    if live is None or not is_whole:
+        vendors = Feed.from_bytes(artifacts.archive().read(subject.version))
+        levels_before = published_levels or _levels_of_vendor(vendors, dates)
+        known = [] if is_whole else [dangling_references(vendors)]
+        del vendors
+    if live is not None and not is_whole:
+        known.append(dangling_references(published_schedule_feed(artifacts, live)))
     return [
         CheckOutcome(check=TRIPS_CHECK, is_passed=trips > 0, message=f"{trips:,} trips", numbers={"trips": trips}),
         references_resolve(dangling, *known),
-        feed_covers_next_days(
-            levels,
-            published_levels or _levels_of_vendor(vendors, dates),
-            dates=covered,
-            may_be_empty=limits.days_without_trips,
-        ),
+        feed_covers_next_days(levels, levels_before, dates=covered, may_be_empty=limits.days_without_trips),
         does_not_shrink(
             levels,
             # A version older than the live one does not replace it, or is made to by name: nothing is compared.
@@ -125,6 +123,10 @@ def _outcomes(agency: Agency, artifacts: Artifacts, subject: TransformedVersion)
             day_fall_percent=limits.day_fall_percent,
         ),
     ]
+
+
+def _measured(feed: Feed, dates: tuple[date, ...]) -> tuple[ServiceLevels, Dangling]:
+    return service_levels(feed, dates), dangling_references(feed)
 
 
 def _levels_of_vendor(vendors: Feed, dates: tuple[date, ...]) -> ServiceLevels | None:

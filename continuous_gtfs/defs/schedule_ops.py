@@ -11,14 +11,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dagster import Failure, In, MetadataValue, Nothing, OpDefinition, OpExecutionContext, Out, op
+from dagster import Failure, In, MetadataValue, Nothing, OpDefinition, OpExecutionContext, Out, ResourceParam, op
 from dagster._core.definitions.utils import DISALLOWED_NAMES
 
 from continuous_gtfs import __version__, names
 from continuous_gtfs.artifacts.archive import Archive
 from continuous_gtfs.artifacts.transformed import TransformedFeed, TransformedFeeds
 from continuous_gtfs.defs.failures import SCHEDULE_RETRIES, failures_explained
-from continuous_gtfs.defs.feeds_in_memory import FEEDS_IN_MEMORY
+from continuous_gtfs.defs.feeds_in_memory import FEEDS_IN_MEMORY, FeedsInMemory
 from continuous_gtfs.defs.resources import Artifacts
 from continuous_gtfs.defs.step_results import step_summary, step_table
 from continuous_gtfs.errors import ConfigurationError, StepDefinitionError
@@ -128,7 +128,12 @@ def store_transformed_op(steps: Sequence[Step[Feed]]) -> OpDefinition:
     """The transformed zip and its schedule index into the store, then the record that names them."""
 
     @op(name=STORE_OP, out=Out(Nothing), pool=SCHEDULE_POOL)
-    def store_transformed_feed(context: OpExecutionContext, artifacts: Artifacts, progress: InProgress) -> None:
+    def store_transformed_feed(
+        context: OpExecutionContext,
+        artifacts: Artifacts,
+        feeds_in_memory: ResourceParam[FeedsInMemory],
+        progress: InProgress,
+    ) -> None:
         results: list[StepResult] = []
         described: dict[str, Mapping[str, Any]] = {}
         with failures_explained(SCHEDULE_RETRIES, context.retry_number):
@@ -150,6 +155,8 @@ def store_transformed_op(steps: Sequence[Step[Feed]]) -> OpDefinition:
             context.add_output_metadata(metadata)
         else:
             context.add_output_metadata({"version_ids": list(described)})
+        # The gates come next and need the memory.
+        feeds_in_memory.clear()
 
     return store_transformed_feed
 

@@ -29,11 +29,11 @@ from continuous_gtfs.defs.schedule_versions import (
     transformed_versions,
     version_ids_of_run,
 )
-from continuous_gtfs.gtfs.validation import ValidationReport, new_errors, validate_feed
+from continuous_gtfs.gtfs.validation import ValidationReport, new_errors, unzipped_bytes, validate_feed
 from continuous_gtfs.gtfs.validation_report import report_html
 
-# The validator takes some 40 times a zip's size in memory: two large feeds are judged one after the other.
-_AT_ONCE_UP_TO_BYTES = 30_000_000
+# The validator takes four to ten times a feed's text in memory: two large feeds are judged one after the other.
+_AT_ONCE_UP_TO_BYTES = 120_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +141,8 @@ def _validate(agency: Agency, artifacts: Artifacts, subject: TransformedVersion)
     judge = partial(validate_feed, service_date=subject.service_date(agency), country_code=agency.country_code)
     vendors = artifacts.archive().read(subject.version)
     ours = artifacts.transformed().read_bytes(subject.record.feed_digest)
-    with ThreadPoolExecutor(1 if len(vendors) + len(ours) > _AT_ONCE_UP_TO_BYTES else 2) as pool:
+    is_large = unzipped_bytes(vendors) + unzipped_bytes(ours) > _AT_ONCE_UP_TO_BYTES
+    with ThreadPoolExecutor(1 if is_large else 2) as pool:
         before, after = pool.map(judge, (vendors, ours))
     live = live_schedule(artifacts, subject.version.environment)
     if live is None:
