@@ -28,8 +28,7 @@ from continuous_gtfs.gtfs.keys import PADDING, Keys
 Positions = npt.NDArray[np.int64]
 
 _NOT_A_LINE_END = re.compile(rb"[^\r\n]")
-_PARSER_BLOCK_BYTES = 4 << 20
-_LARGE_BYTES = 64 << 20
+_PARSER_BLOCK_BYTES = 1 << 20
 SCAN_BYTES = 16 << 20
 _QUOTE, _LF, _CR = b'"\n\r'
 
@@ -134,7 +133,7 @@ class CsvText:
                 column_names=list(self.columns),
                 block_size=block_bytes,
                 # With threads every block is parsed before the first is converted: a second copy of the file.
-                use_threads=len(self.data) < _LARGE_BYTES,
+                use_threads=False,
             ),
             parse_options=pyarrow.csv.ParseOptions(newlines_in_values=self.has_quoted_line_ends),
             convert_options=pyarrow.csv.ConvertOptions(
