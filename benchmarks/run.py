@@ -17,6 +17,7 @@ SCHEDULE = (
     "schedule_digest",
     "schedule_diff",
     "schedule_large_feed",
+    "schedule_publication",
 )
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from continuous_gtfs.errors import FeedStructureError
 from continuous_gtfs.gtfs.digest import content_digest
+from continuous_gtfs.gtfs.zipped import FeedLimits
 from continuous_gtfs.pims.catalog import FeedKind, FeedSource
 from continuous_gtfs.pims.outcomes import Body
 from continuous_gtfs.realtime.messages import header_timestamp, parse_feed
@@ -17,13 +18,14 @@ def identify(source: FeedSource, answer: Body, fetched_at: datetime) -> FeedVers
     """The version that ``answer`` is.
 
     Raises:
-        FeedStructureError: Not a zip with a GTFS Schedule feed in it.
+        FeedStructureError: Not a zip with a GTFS Schedule feed in it, or one over the limits of its source.
         UnreadableMessageError: Not a FeedMessage.
     """
     body_digest = hashlib.sha256(answer.body).hexdigest()
     if source.kind is FeedKind.SCHEDULE:
+        limits = FeedLimits(max_total_bytes=source.max_unzipped_bytes, max_members=source.max_members)
         try:
-            digest = content_digest(answer.body)
+            digest = content_digest(answer.body, limits=limits)
         except FeedStructureError as error:
             raise FeedStructureError(f"{source.feed_id}: {error}") from error
         version_id, timestamp = digest[:16], None

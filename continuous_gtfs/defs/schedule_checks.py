@@ -45,6 +45,7 @@ from continuous_gtfs.gtfs.checks.references import Dangling, dangling_references
 from continuous_gtfs.gtfs.checks.service_levels import ServiceLevels, dates_from, service_levels
 from continuous_gtfs.gtfs.checks.shrinkage import does_not_shrink
 from continuous_gtfs.gtfs.feed import Feed
+from continuous_gtfs.gtfs.zipped import ACCEPTED_BEFORE
 
 
 def schedule_checks(agency: Agency, environment: str) -> AssetChecksDefinition:
@@ -98,12 +99,14 @@ def _outcomes(agency: Agency, artifacts: Artifacts, subject: TransformedVersion)
     dates = max(covered, compared, key=len)
     # One feed is open at a time: a large one fills a good part of the memory.
     trips = trip_count(subject.record, transformed)
-    levels, dangling = _measured(Feed.from_bytes(transformed.read_bytes(subject.record.feed_digest)), dates)
+    levels, dangling = _measured(
+        Feed.from_bytes(transformed.read_bytes(subject.record.feed_digest), limits=ACCEPTED_BEFORE), dates
+    )
     is_whole = not dangling.rows and not dangling.unreadable
     published_levels = None if live is None else service_levels(published_schedule_feed(artifacts, live), dates)
     levels_before, known = published_levels, []
     if live is None or not is_whole:
-        vendors = Feed.from_bytes(artifacts.archive().read(subject.version))
+        vendors = Feed.from_bytes(artifacts.archive().read(subject.version), limits=ACCEPTED_BEFORE)
         levels_before = published_levels or _levels_of_vendor(vendors, dates)
         known = [] if is_whole else [dangling_references(vendors)]
         del vendors

@@ -41,6 +41,7 @@ from continuous_gtfs.gtfs.diff.gtfs_diff_v2 import gtfs_diff_v2
 from continuous_gtfs.gtfs.diff.markdown import markdown
 from continuous_gtfs.gtfs.diff.pictures import stops_map_png, trips_by_date_png
 from continuous_gtfs.gtfs.feed import Feed
+from continuous_gtfs.gtfs.zipped import ACCEPTED_BEFORE
 
 COMPARED_CHECK = "is_compared_with_published"
 # A store that fails longer is left to the publication to wait for.
@@ -172,7 +173,7 @@ def _compare(artifacts: Artifacts, subject: TransformedVersion, compare: Compare
     comparison = compare(
         Side(feed=published_schedule_feed(artifacts, live), source=f"{live.name} {live.label}", at=live.published_at),
         Side(
-            feed=Feed.from_bytes(transformed.read_bytes(subject.record.feed_digest)),
+            feed=Feed.from_bytes(transformed.read_bytes(subject.record.feed_digest), limits=ACCEPTED_BEFORE),
             source=f"{version.feed_id} {version.version_id}, transformed",
             at=version.fetched_at,
         ),

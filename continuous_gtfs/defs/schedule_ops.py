@@ -25,6 +25,7 @@ from continuous_gtfs.errors import ConfigurationError, StepDefinitionError
 from continuous_gtfs.gtfs.feed import Feed
 from continuous_gtfs.gtfs.schedule_index_builder import build_schedule_index
 from continuous_gtfs.gtfs.zip_writing import ZIP_WRITER
+from continuous_gtfs.gtfs.zipped import ACCEPTED_BEFORE
 from continuous_gtfs.pipeline.hashing import code_version
 from continuous_gtfs.pipeline.results import StepResult
 from continuous_gtfs.pipeline.running import run_step, run_steps
@@ -73,7 +74,7 @@ def read_version_op(environment: str) -> OpDefinition:
                 context.add_output_metadata({"version_ids": [version.version_id for version in versions]})
                 return VersionsInProgress(tuple(versions))
             (version,) = versions
-            feed = Feed.from_bytes(archive.read(version))
+            feed = Feed.from_bytes(archive.read(version), limits=ACCEPTED_BEFORE)
         context.add_output_metadata(
             {
                 "version_id": version.version_id,
@@ -172,7 +173,7 @@ def _finished(
             context.log.info("version %s", version.version_id)
             feed, results = run_steps(
                 steps,
-                Feed.from_bytes(artifacts.archive().read(version)),
+                Feed.from_bytes(artifacts.archive().read(version), limits=ACCEPTED_BEFORE),
                 now=version.fetched_at,
                 on_result=lambda result: _log(context, result),
             )

@@ -31,6 +31,7 @@ from continuous_gtfs.defs.schedule_versions import (
 )
 from continuous_gtfs.gtfs.validation import ValidationReport, new_errors, unzipped_bytes, validate_feed
 from continuous_gtfs.gtfs.validation_report import report_html
+from continuous_gtfs.gtfs.zipped import ACCEPTED_BEFORE
 
 # The validator takes four to ten times a feed's text in memory: two large feeds are judged one after the other.
 _AT_ONCE_UP_TO_BYTES = 120_000_000
@@ -138,7 +139,12 @@ def _judge(agency: Agency, artifacts: Artifacts, subject: TransformedVersion, ac
 
 
 def _validate(agency: Agency, artifacts: Artifacts, subject: TransformedVersion) -> _Reports:
-    judge = partial(validate_feed, service_date=subject.service_date(agency), country_code=agency.country_code)
+    judge = partial(
+        validate_feed,
+        service_date=subject.service_date(agency),
+        country_code=agency.country_code,
+        limits=ACCEPTED_BEFORE,
+    )
     vendors = artifacts.archive().read(subject.version)
     ours = artifacts.transformed().read_bytes(subject.record.feed_digest)
     is_large = unzipped_bytes(vendors) + unzipped_bytes(ours) > _AT_ONCE_UP_TO_BYTES

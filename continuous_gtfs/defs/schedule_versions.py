@@ -17,6 +17,7 @@ from continuous_gtfs.defs import keys
 from continuous_gtfs.defs.resources import Artifacts
 from continuous_gtfs.errors import ConfigurationError
 from continuous_gtfs.gtfs.feed import Feed
+from continuous_gtfs.gtfs.zipped import ACCEPTED_BEFORE
 from continuous_gtfs.versions import FeedVersion
 
 _PARTITION_TAG = "dagster/partition"
@@ -88,4 +89,4 @@ def published_zip(artifacts: Artifacts, live: Manifest) -> bytes:
 
 def published_schedule_feed(artifacts: Artifacts, live: Manifest) -> Feed:
     """The feed that is published."""
-    return Feed.from_bytes(published_zip(artifacts, live))
+    return Feed.from_bytes(published_zip(artifacts, live), limits=ACCEPTED_BEFORE)

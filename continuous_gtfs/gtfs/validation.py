@@ -19,7 +19,7 @@ from typing import Any, Final
 import gtfs_guru
 
 from continuous_gtfs.gtfs.checks.thresholds import NoticeRule
-from continuous_gtfs.gtfs.zipped import ZippedFeed
+from continuous_gtfs.gtfs.zipped import FeedLimits, ZippedFeed
 
 SAMPLE_PER_CODE = 3
 KEPT_PER_CODE = 10_000
@@ -95,17 +95,20 @@ class ValidationReport:
         }
 
 
-def validate_feed(data: bytes, *, service_date: date, country_code: str | None = None) -> ValidationReport:
+def validate_feed(
+    data: bytes, *, service_date: date, country_code: str | None = None, limits: FeedLimits | None = None
+) -> ValidationReport:
     """Validate a zipped feed as of ``service_date``.
 
     Args:
         country_code: Two letters, for the form of phone numbers.
+        limits: How large the feed may be.
 
     Raises:
         FeedStructureError: The bytes cannot be opened as a feed at all.
     """
     started = time.perf_counter()
-    zipped = ZippedFeed(data)
+    zipped = ZippedFeed(data, limits=limits)
     # The validator takes a path only. Given the files rather than the zip, it judges what Feed reads, whatever
     # sub-folder or compression the zip has (it knows neither bzip2 nor LZMA), so that a vendor's zip and ours
     # can be compared.

@@ -55,6 +55,10 @@ class DeflatedMember:
     size: int
 
 
+ACCEPTED_BEFORE = FeedLimits(max_total_bytes=1 << 62, max_members=1 << 31)
+"""For a feed that was held to its limits when it came from the vendor."""
+
+
 class ZippedFeed:
     """The members of a feed's zip by the name they have in the feed, sub-folder taken off.
 

@@ -29,6 +29,9 @@ class FeedSource:
         poll_every_s: Seconds from one request to the next.
         timeout_s: Hard limit for one whole request, connection to last byte.
         max_bytes: A longer body is refused before it is read to its end.
+        max_unzipped_bytes: A schedule whose files are longer together is refused; its zip may compress as well as it
+            likes.
+        max_members: A schedule whose zip holds more files is refused.
         redirect_hosts: Hosts (``name`` or ``name:port``) a redirect may lead to; none by default.
     """
 
@@ -40,10 +43,12 @@ class FeedSource:
     poll_every_s: float
     timeout_s: float
     max_bytes: int
+    max_unzipped_bytes: int = 2 << 30
+    max_members: int = 1000
     redirect_hosts: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
-        for name in ("poll_every_s", "timeout_s", "max_bytes"):
+        for name in ("poll_every_s", "timeout_s", "max_bytes", "max_unzipped_bytes", "max_members"):
             if getattr(self, name) <= 0:
                 raise ConfigurationError(f"{self.feed_id}: {name} is {getattr(self, name)}; it must be above 0")
 
