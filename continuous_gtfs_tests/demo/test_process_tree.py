@@ -20,6 +20,14 @@ print(near.pid, far.pid, flush=True)
 signal.pause()
 """
 
+# Ends when asked, also if whoever started it ignores SIGTERM, as Dagster does in a process that ignores SIGINT.
+OBEDIENT = """
+import signal
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+print("ready", flush=True)
+signal.pause()
+"""
+
 
 def stubborn() -> tuple[subprocess.Popen[bytes], list[psutil.Process]]:
     process = subprocess.Popen([sys.executable, "-c", STUBBORN], stdout=subprocess.PIPE, start_new_session=True)
@@ -56,7 +64,10 @@ def test_a_session_is_found_again_after_its_leader_has_died() -> None:
 
 
 def test_a_process_that_ends_when_asked_is_not_waited_for() -> None:
-    process = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"], start_new_session=True)
+    process = subprocess.Popen([sys.executable, "-c", OBEDIENT], stdout=subprocess.PIPE, start_new_session=True)
+    assert process.stdout is not None
+    with process.stdout:
+        assert process.stdout.readline() == b"ready\n"
     before = time.monotonic()
     end_trees({process.pid: signal.SIGTERM}, grace_s=60)
     assert time.monotonic() - before < 30
