@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from dagster import Failure, RetryRequested, TableMetadataValue
 
-from continuous_gtfs.defs.step_results import step_table
+from continuous_gtfs.defs.step_results import step_tables
 from continuous_gtfs.errors import ContinuousGtfsError, StepFailedError
 from continuous_gtfs.pipeline.results import StepResult
 
@@ -50,5 +50,5 @@ def failure_of(error: ContinuousGtfsError) -> Failure:
     """The error as Dagster shows it."""
     metadata: dict[str, str | TableMetadataValue] = {"error": type(error).__name__}
     if isinstance(error, StepFailedError) and isinstance(error.result, StepResult):
-        metadata["steps"] = step_table([error.result])
+        metadata.update(step_tables([error.result]))
     return Failure(description=str(error), metadata=metadata, allow_retries=False)

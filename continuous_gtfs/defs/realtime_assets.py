@@ -31,7 +31,7 @@ from continuous_gtfs.defs.external_assets import freshness_policy
 from continuous_gtfs.defs.failures import REALTIME_RETRIES, failures_explained
 from continuous_gtfs.defs.published_schedule import PublishedSchedule, read_published_schedule
 from continuous_gtfs.defs.resources import Artifacts
-from continuous_gtfs.defs.step_results import step_table
+from continuous_gtfs.defs.step_results import step_tables
 from continuous_gtfs.errors import ConfigurationError, ContinuousGtfsError, PermanentError
 from continuous_gtfs.pims.catalog import FeedSource
 from continuous_gtfs.pipeline.hashing import code_version
@@ -329,7 +329,7 @@ def _materialization(
             "url_path": f"{manifest.name}.pb",
             "live_label": manifest.label,
             "schedule_label": transformed.schedule.label,
-            "steps": step_table(transformed.results),
+            **step_tables(transformed.results),
         },
         data_version=DataVersion(manifest.label),
     )

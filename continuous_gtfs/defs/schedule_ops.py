@@ -20,7 +20,7 @@ from continuous_gtfs.artifacts.transformed import TransformedFeed, TransformedFe
 from continuous_gtfs.defs.failures import SCHEDULE_RETRIES, failures_explained
 from continuous_gtfs.defs.feeds_in_memory import FEEDS_IN_MEMORY, FeedsInMemory
 from continuous_gtfs.defs.resources import Artifacts
-from continuous_gtfs.defs.step_results import step_summary, step_table
+from continuous_gtfs.defs.step_results import step_summary, step_tables
 from continuous_gtfs.errors import ConfigurationError, StepDefinitionError
 from continuous_gtfs.gtfs.feed import Feed
 from continuous_gtfs.gtfs.schedule_index_builder import build_schedule_index
@@ -119,7 +119,7 @@ def step_op(step: Step[Feed]) -> OpDefinition:
             context.instance.add_run_tags(context.run_id, {names.STEPS_TAG: summary})
             raise
         _log(context, result)
-        context.add_output_metadata({"steps": step_table([result])})
+        context.add_output_metadata(step_tables([result]))
         return FeedInProgress(progress.version, feed, (*progress.results, result))
 
     return run_one_step
@@ -150,7 +150,7 @@ def store_transformed_op(steps: Sequence[Step[Feed]]) -> OpDefinition:
                     "rows": MetadataValue.json(dict(finished.feed.row_counts())),
                 }
         context.instance.add_run_tags(context.run_id, {names.STEPS_TAG: step_summary(results)})
-        context.add_output_metadata({"steps": step_table(results)})
+        context.add_output_metadata(step_tables(results))
         if len(described) == 1:
             (metadata,) = described.values()
             context.add_output_metadata(metadata)

@@ -1,32 +1,58 @@
-"""How step results look in Dagster: one table for schedule and realtime alike."""
+"""How step results look in Dagster: the same tables for schedule and realtime."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from dagster import MetadataValue, TableColumn, TableMetadataValue, TableRecord, TableSchema
 
 from continuous_gtfs.pipeline.results import RowChanges, StepResult
 
-_SCHEMA = TableSchema(
-    columns=[
-        TableColumn("step", "string"),
-        TableColumn("status", "string"),
-        TableColumn("duration_ms", "float"),
-        TableColumn("rows", "string", description="rows before -> after, by file or feed, where they differ"),
-        TableColumn("removed", "string", description="rows removed, by file or feed"),
-        TableColumn("added", "string", description="rows added, by file or feed"),
-        TableColumn("changed", "string", description="rows that stayed with another value, by file or feed"),
-        TableColumn("removed_ids", "string", description="some of the rows removed, by file or feed"),
-        TableColumn("findings", "string"),
-        TableColumn("source_hash", "string"),
-    ]
-)
+_STEPS = {
+    "step": "string",
+    "status": "string",
+    "duration_ms": "float",
+    "removed": "int",
+    "added": "int",
+    "changed": "int",
+    "findings": "string",
+    "source_hash": "string",
+}
+_ROWS = {
+    "step": "string",
+    "file": "string",
+    "before": "int",
+    "after": "int",
+    "removed": "int",
+    "added": "int",
+    "changed": "int",
+    "removed_ids": "string",
+}
+_Record = dict[str, str | int | float]
+_FINDINGS = {"step": "string", "severity": "string", "finding": "string"}
 
 
-def step_table(results: Sequence[StepResult]) -> TableMetadataValue:
-    """A row a step, in order."""
-    return MetadataValue.table(records=[_record(result) for result in results], schema=_SCHEMA)
+def step_tables(results: Sequence[StepResult]) -> Mapping[str, TableMetadataValue]:
+    """Metadata by name: ``steps``, a row a step in order; ``step_rows``, a row for each file (or feed) of which a step
+    removed, added or changed rows; ``step_findings``, a row a finding. The last two only where they have rows.
+    """
+    tables: dict[str, tuple[Mapping[str, str], list[_Record]]] = {
+        "steps": (_STEPS, [_step(result) for result in results]),
+        "step_rows": (
+            _ROWS,
+            [_rows(result, file, found) for result in results for file, found in sorted(result.changes.items())],
+        ),
+        "step_findings": (
+            _FINDINGS,
+            [
+                {"step": result.name, "severity": finding.severity, "finding": finding.message}
+                for result in results
+                for finding in result.findings
+            ],
+        ),
+    }
+    return {name: _table(columns, records) for name, (columns, records) in tables.items() if records or name == "steps"}
 
 
 def step_summary(results: Sequence[StepResult]) -> str:
@@ -41,30 +67,34 @@ def step_summary(results: Sequence[StepResult]) -> str:
     return ", ".join([f"{sum(result.status == 'success' for result in results)} ok", *told])
 
 
-def _record(result: StepResult) -> TableRecord:
-    files = sorted(result.rows_before.keys() | result.rows_after.keys())
-    rows = [
-        f"{file}: {result.rows_before.get(file, 0)} -> {result.rows_after.get(file, 0)}"
-        for file in files
-        if result.rows_before.get(file) != result.rows_after.get(file)
-    ]
-    findings = [f"{finding.severity}: {finding.message}" for finding in result.findings]
-    return TableRecord(
-        {
-            "step": result.name,
-            "status": result.status,
-            "duration_ms": round(result.duration_s * 1000, 3),
-            "rows": "; ".join(rows),
-            "removed": _by_file(result, lambda found: f"{found.removed:,}" if found.removed else ""),
-            "added": _by_file(result, lambda found: f"{found.added:,}" if found.added else ""),
-            "changed": _by_file(result, lambda found: f"{found.changed:,}" if found.changed else ""),
-            "removed_ids": _by_file(result, lambda found: ", ".join(found.removed_sample)),
-            "findings": "; ".join(findings),
-            "source_hash": result.source_hash,
-        }
-    )
+def _table(columns: Mapping[str, str], records: Sequence[_Record]) -> TableMetadataValue:
+    schema = TableSchema(columns=[TableColumn(name, kind) for name, kind in columns.items()])
+    return MetadataValue.table(records=[TableRecord(record) for record in records], schema=schema)
 
 
-def _by_file(result: StepResult, tell: Callable[[RowChanges], str]) -> str:
-    told = {file: tell(found) for file, found in sorted(result.changes.items())}
-    return "; ".join(f"{file}: {text}" for file, text in told.items() if text)
+def _step(result: StepResult) -> _Record:
+    changes = result.changes.values()
+    severities = Counter(finding.severity for finding in result.findings)
+    return {
+        "step": result.name,
+        "status": result.status,
+        "duration_ms": round(result.duration_s * 1000, 3),
+        "removed": sum(found.removed for found in changes),
+        "added": sum(found.added for found in changes),
+        "changed": sum(found.changed for found in changes),
+        "findings": ", ".join(f"{count} {severity}" for severity, count in sorted(severities.items())),
+        "source_hash": result.source_hash,
+    }
+
+
+def _rows(result: StepResult, file: str, found: RowChanges) -> _Record:
+    return {
+        "step": result.name,
+        "file": file,
+        "before": result.rows_before.get(file, 0),
+        "after": result.rows_after.get(file, 0),
+        "removed": found.removed,
+        "added": found.added,
+        "changed": found.changed,
+        "removed_ids": ", ".join(found.removed_sample),
+    }

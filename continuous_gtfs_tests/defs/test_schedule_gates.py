@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,9 @@ from continuous_gtfs_tests.defs.conftest import Bench, failures_of
 
 JOB = "schedule_production"
 NAME = names.schedule_publication("production")
-TODAY = datetime.now(UTC).date()
+TODAY = date(2026, 6, 3)
+# When the vendor was asked: one version a second, at noon where the agency is.
+FETCHED_AT = (datetime(2026, 6, 3, 19, tzinfo=UTC) + timedelta(seconds=second) for second in itertools.count())
 TRANSFORMED = keys.transformed_feed_key("production")
 
 
@@ -68,7 +71,7 @@ def smaller(version: str) -> bytes:
 def publish(
     bench: Bench, body: bytes, definitions: Definitions | None = None, **options: Any
 ) -> ExecuteInProcessResult:
-    version = bench.archive("production", "schedule", body)
+    version = bench.archive("production", "schedule", body, next(FETCHED_AT))
     return bench.run(definitions or location(bench), JOB, partition_key=version.version_id, **options)
 
 
@@ -212,7 +215,7 @@ def test_a_warning_that_the_agency_calls_blocking_blocks_where_it_is_new(bench: 
 
 def test_publishing_alone_stands_behind_the_gate_that_refused(bench: Bench) -> None:
     assert publish(bench, feed_zip(files("1"))).success
-    version = bench.archive("production", "schedule", smaller("2"))
+    version = bench.archive("production", "schedule", smaller("2"), next(FETCHED_AT))
     assert not bench.run(location(bench), JOB, partition_key=version.version_id).success
     alone = bench.run(
         location(bench),
@@ -240,7 +243,7 @@ def test_both_validation_reports_lie_beside_the_version_and_the_check_links_them
 
 
 def test_an_older_version_is_not_compared_in_size_since_it_replaces_nothing(bench: Bench) -> None:
-    older = bench.archive("production", "schedule", smaller("1"), datetime.now(UTC) - timedelta(days=2))
+    older = bench.archive("production", "schedule", smaller("1"), next(FETCHED_AT) - timedelta(days=2))
     assert publish(bench, feed_zip(files("2"))).success
     newest = live_input(bench)
     result = bench.run(location(bench), JOB, partition_key=older.version_id)

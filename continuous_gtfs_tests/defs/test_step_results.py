@@ -10,7 +10,7 @@ from dagster import Definitions, ExecuteInProcessResult
 from continuous_gtfs import names
 from continuous_gtfs.definitions.schedule import build_definitions
 from continuous_gtfs.defs.resources import VendorAccess
-from continuous_gtfs.defs.step_results import step_summary, step_table
+from continuous_gtfs.defs.step_results import step_summary, step_tables
 from continuous_gtfs.gtfs.feed import Feed
 from continuous_gtfs.gtfs.steps import RemoveRows, UpdateFields
 from continuous_gtfs.gtfs.where import where
@@ -43,19 +43,32 @@ def tag_of(bench: Bench, result: ExecuteInProcessResult) -> str:
     return stored.tags[names.STEPS_TAG]
 
 
-def rows_of(result: ExecuteInProcessResult, op: str) -> list[dict[str, Any]]:
-    """The step table on an op's output."""
+def rows_of(result: ExecuteInProcessResult, op: str, name: str = "steps") -> list[dict[str, Any]]:
+    """A table on an op's output."""
     (event,) = [e for e in result.all_events if e.is_successful_output and e.step_key.endswith(f".{op}")]
-    table: Any = event.step_output_data.metadata["steps"]
+    table: Any = event.step_output_data.metadata[name]
     return [dict(record.data) for record in table.records]
 
 
 def test_the_table_of_an_op_counts_rows_and_names_some_that_were_removed(bench: Bench) -> None:
     result = run(bench, NO_NIGHT)
     (row,) = rows_of(result, "remove_rows_trips")
-    assert row["rows"] == "trips.txt: 3 -> 2"
-    assert (row["removed"], row["added"], row["changed"]) == ("trips.txt: 1", "", "")
-    assert row["removed_ids"] == "trips.txt: NIGHT"
+    assert (row["removed"], row["added"], row["changed"], row["findings"]) == (1, 0, 0, "1 info")
+    assert rows_of(result, "remove_rows_trips", "step_rows") == [
+        {
+            "step": "remove_rows_trips",
+            "file": "trips.txt",
+            "before": 3,
+            "after": 2,
+            "removed": 1,
+            "added": 0,
+            "changed": 0,
+            "removed_ids": "NIGHT",
+        }
+    ]
+    assert rows_of(result, "remove_rows_trips", "step_findings") == [
+        {"step": "remove_rows_trips", "severity": "info", "finding": "1 row removed from trips.txt"}
+    ]
     assert [one["step"] for one in rows_of(result, "store_transformed_feed")] == [
         "remove_rows_trips",
         "remove_rows_stop_times",
@@ -87,6 +100,12 @@ def test_a_large_number_is_told_with_commas_and_none_is_left_out() -> None:
         source_hash="0",
     )
     assert step_summary([result]) == "1 ok, 8,123 rows removed, 3 rows added"
-    (record,) = step_table([result]).records
-    assert (record.data["removed"], record.data["added"]) == ("a.txt: 8,123", "a.txt: 2; b.txt: 1")
+    tables = step_tables([result])
+    assert set(tables) == {"steps", "step_rows"}
+    (record,) = tables["steps"].records
+    assert (record.data["removed"], record.data["added"]) == (8123, 3)
+    assert [(one.data["file"], one.data["added"]) for one in tables["step_rows"].records] == [
+        ("a.txt", 2),
+        ("b.txt", 1),
+    ]
     assert step_summary([]) == "0 ok"

@@ -19,6 +19,7 @@ from continuous_gtfs_tests.end_to_end.deployment import Deployment, wait_for
 
 pytestmark = pytest.mark.end_to_end
 
+# In a smaller window the graph is drawn so small that long names are cut.
 BROWSER_OPTIONS = [
     "--headless=new",
     "--no-sandbox",
@@ -28,7 +29,7 @@ BROWSER_OPTIONS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--window-size=1800,1000",
+    "--window-size=2600,1400",
 ]
 GROUPS = ("pims_production", "schedule_production", "realtime_production")
 
@@ -50,7 +51,11 @@ def test_lineage_runs_from_the_vendor_to_what_is_published(deployment: Deploymen
     }
     for environment in ("production", "qa"):
         assert upstream[f"schedule/{environment}/transformed_feed"] == {f"pims/{environment}/schedule"}
-        assert upstream[f"schedule/{environment}/published_feed"] == {f"schedule/{environment}/transformed_feed"}
+        assert upstream[f"schedule/{environment}/feed_diff"] == {f"schedule/{environment}/transformed_feed"}
+        assert upstream[f"schedule/{environment}/published_feed"] == {
+            f"schedule/{environment}/transformed_feed",
+            f"schedule/{environment}/feed_diff",
+        }
         for feed in ("vehicle_positions", "trip_updates"):
             assert upstream[f"realtime/{environment}/published_{feed}"] == {
                 f"pims/{environment}/vehicle_positions",
