@@ -188,7 +188,7 @@ def _compare(artifacts: Artifacts, subject: TransformedVersion, compare: Compare
         "outcome": "same" if comparison.is_same else "different",
         "version_id": version.version_id,
         "against": live.label,
-        "summary": comparison.summary,
+        "summary": comparison.summary.partition("\n")[0],
         "diff": MetadataValue.md(comparison.markdown),
         **links,
     }
