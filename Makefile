@@ -22,7 +22,7 @@ demo: $(INSTALLED)
 	@exec $(BIN)/continuous-gtfs demo $(ARGS)
 
 test: $(INSTALLED)
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest --numprocesses=auto --dist=loadgroup $(ARGS)
 
 check: lint test
 

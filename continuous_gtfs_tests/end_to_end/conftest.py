@@ -15,7 +15,8 @@ QUICK_AGENCY = "continuous_gtfs_tests.end_to_end.quick_agency"
 REALTIME_EVERY_S = 4.0
 
 
-@pytest.fixture(scope="session")
+# Ends with the last test of this folder: it sets environment variables that no other test should see.
+@pytest.fixture(scope="package")
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     state = tmp_path_factory.mktemp("platform")
     root = Path(__file__).resolve().parents[2]

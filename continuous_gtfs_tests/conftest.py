@@ -1,0 +1,13 @@
+"""In which order tests run, and which share a worker."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The end-to-end tests of a folder share a platform, so a worker; they start first, since they take longest."""
+    for item in items:
+        if item.get_closest_marker("end_to_end"):
+            item.add_marker(pytest.mark.xdist_group(item.path.parent.name))
+    items.sort(key=lambda item: item.get_closest_marker("end_to_end") is None)
