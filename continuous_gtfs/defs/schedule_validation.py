@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from multiprocessing import get_context
 from typing import Any
 
 from dagster import (
@@ -33,7 +34,8 @@ from continuous_gtfs.gtfs.validation import ValidationReport, new_errors, unzipp
 from continuous_gtfs.gtfs.validation_report import report_html
 from continuous_gtfs.gtfs.zipped import ACCEPTED_BEFORE
 
-# The validator takes four to ten times a feed's text in memory: two large feeds are judged one after the other.
+# The validator takes four to ten times a feed's text in memory: two large feeds are judged one after the other, each
+# in a process of its own.
 _AT_ONCE_UP_TO_BYTES = 120_000_000
 
 
@@ -148,7 +150,7 @@ def _validate(agency: Agency, artifacts: Artifacts, subject: TransformedVersion)
     vendors = artifacts.archive().read(subject.version)
     ours = artifacts.transformed().read_bytes(subject.record.feed_digest)
     is_large = unzipped_bytes(vendors) + unzipped_bytes(ours) > _AT_ONCE_UP_TO_BYTES
-    with ThreadPoolExecutor(1 if is_large else 2) as pool:
+    with _one_after_the_other() if is_large else ThreadPoolExecutor(2) as pool:
         before, after = pool.map(judge, (vendors, ours))
     live = live_schedule(artifacts, subject.version.environment)
     if live is None:
@@ -157,13 +159,19 @@ def _validate(agency: Agency, artifacts: Artifacts, subject: TransformedVersion)
     if live.facts["validation"]["validator"] == after.validator:
         return _Reports(before=before, after=after, baseline=_recorded(live), against=label)
     # Another validator knows other rules: what is live is judged anew, or every successor would be refused.
-    anew = judge(published_zip(artifacts, live))
+    with _one_after_the_other() if is_large else ThreadPoolExecutor(1) as pool:
+        anew = pool.submit(judge, published_zip(artifacts, live)).result()
     return _Reports(
         before=before,
         after=after,
         baseline=_all_codes(anew.counts),
         against=f"{label}, validated again by {after.validator}",
     )
+
+
+def _one_after_the_other() -> Executor:
+    """A process for each feed: the validator keeps half of what it took of a large one until its process ends."""
+    return ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1)
 
 
 def _save_reports(artifacts: Artifacts, subject: TransformedVersion, reports: _Reports) -> dict[str, Any]:
