@@ -1,18 +1,20 @@
 """How long does a new schedule take from the vendor to its stable URL, through Dagster?
 
 A real feed with one changed cell a version, on embedded PostgreSQL with real daemon and code servers, in
-both editions at once. *Available* is when the stand-in vendor has the new bytes, *detected* is when the fetch that
+both editions at once. *Available* is when the vendor has the new bytes, *detected* is when the fetch that
 brought them ended, *published* is what the manifest says.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import io
-import os
 import tempfile
+import threading
 import time
 import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from schedule_measuring import data_path
@@ -42,11 +44,37 @@ def with_feed_version(data: bytes, label: str) -> bytes:
     return buffer.getvalue()
 
 
-def replace(path: Path, data: bytes) -> None:
-    """The vendor never sees half of a file."""
-    fresh = path.with_suffix(".new")
-    fresh.write_bytes(data)
-    fresh.replace(path)
+class Vendor(ThreadingHTTPServer):
+    """A vendor of one schedule, whatever is asked for; what it has can be exchanged."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(("127.0.0.1", 0), Answers)
+        self.data = data
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class Answers(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Vendor
+
+    def do_GET(self) -> None:
+        data = self.server.data
+        etag = f'"{hashlib.sha256(data).hexdigest()}"'
+        is_schedule = self.path.endswith("schedule.zip")
+        is_known = self.headers.get("If-None-Match") == etag
+        status = (304 if is_known else 200) if is_schedule else 503
+        body = data if status == 200 else b""
+        self.send_response(status)
+        self.send_header("ETag", etag)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None:
+        """Nothing: the table is what is printed."""
 
 
 def wait_for_successor(platform: Platform, publisher: Publisher, label: str | None) -> Manifest:
@@ -69,24 +97,24 @@ def main() -> None:
         return
     data = path.read_bytes()
     waits, runs = [], []
-    with tempfile.TemporaryDirectory(prefix="schedule-publication-") as folder:
-        captures, state = Path(folder, "captures"), Path(folder, "state")
-        captures.mkdir()
-        schedule = captures / "schedule.zip"
-        replace(schedule, with_feed_version(data, "bench-0"))
-        # The vendor looks at the folder every second; realtime is not there and does not compete.
-        with Platform(state, replay=captures, schedule_every_s=1.0) as platform:
-            os.environ.update(platform.environment)
+    with (
+        tempfile.TemporaryDirectory(prefix="schedule-publication-") as folder,
+        Vendor(with_feed_version(data, "bench-0")) as vendor,
+    ):
+        threading.Thread(target=vendor.serve_forever, daemon=True).start()
+        urls = {f"PIMS_{edition}_URL": vendor.url for edition in ("PRODUCTION", "QA")}
+        with Platform(Path(folder), environment=urls) as platform:
             publisher = Publisher(open_store(platform.environment["CONTINUOUS_GTFS_PUBLISHED"]))
             live = wait_for_successor(platform, publisher, None)
             for number in range(1, rounds + 1):
-                replace(schedule, with_feed_version(data, f"bench-{number}"))
+                vendor.data = with_feed_version(data, f"bench-{number}")
                 available = time.time()
                 live = wait_for_successor(platform, publisher, live.label)
                 version = FeedVersion.from_dict(dict(live.facts["inputs"]["schedule"]))
                 published = live.published_at.timestamp()
                 waits.append(published - available)
                 runs.append(published - version.fetched_at.timestamp())
+        vendor.shutdown()
     print_table(
         f"A new schedule version of sound_transit_2024-11, two editions at once (n = {rounds})",
         ("from", "median s", "max s"),
