@@ -59,7 +59,8 @@ class Keys:
         """The values that at least one row has, blank left out."""
         is_present = np.zeros(len(self.values), dtype=bool)
         is_present[self.codes] = True
-        return frozenset(value for value, found in zip(self.values, is_present, strict=True) if found and value)
+        values = self.values
+        return frozenset(values[code] for code in np.flatnonzero(is_present).tolist()) - {""}
 
     def texts(self, rows: npt.NDArray[np.intp] | slice = slice(None)) -> list[str]:
         """The values row by row."""
