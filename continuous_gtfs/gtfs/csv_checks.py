@@ -144,13 +144,22 @@ def read_header(data: bytes | bytearray, file: str, *, start: int = 0) -> tuple[
     text = bytes(data[start:end]).decode().rstrip("\r\n")
     if not text.strip():
         raise FeedStructureError(f"{file} line 1: a blank line where the header should be")
-    names = tuple(name.strip() for name in next(csv.reader(io.StringIO(text, newline=""))))
+    names = tuple(name.strip() for name in csv_rows(text)[0])
     for number, name in enumerate(names, start=1):
         first = names.index(name) + 1
         if first < number:
             label = f"the name {name!r}" if name else "no name"
             raise FeedStructureError(f"{file} line 1, column {number}: {label}, as column {first} has already")
     return names, end
+
+
+def csv_rows(text: str) -> list[list[str]]:
+    """The rows of a short text, whatever the length of a cell."""
+    limit = csv.field_size_limit(len(text) + 1)
+    try:
+        return list(csv.reader(io.StringIO(text, newline="")))
+    finally:
+        csv.field_size_limit(limit)
 
 
 def raise_if_ragged(data: bytes | bytearray, columns: tuple[str, ...], start: int, file: str) -> None:
@@ -161,20 +170,23 @@ def raise_if_ragged(data: bytes | bytearray, columns: tuple[str, ...], start: in
     Raises:
         FeedStructureError: Names the row's line and the first column that is missing or too many.
     """
-    line = data.count(b"\n", 0, start) + 1
-    record, first_line = b"", line
+    line = first_line = data.count(b"\n", 0, start) + 1
+    # Marks and commas outside of them are counted line by line: a quoted value can be as long as the file.
+    is_open, commas, parts = False, 0, list[bytes]()
     for raw in io.BytesIO(data[start:]):
-        if not record:
-            first_line = line
-        record += raw
+        if not parts:
+            first_line, commas = line, 0
+        for number, part in enumerate(raw.split(b'"')):
+            is_open ^= number > 0
+            commas += 0 if is_open else part.count(b",")
+        parts.append(raw)
         line += 1
-        if record.count(b'"') % 2:
+        if is_open:
             continue
-        content = record.rstrip(b"\r\n")
-        found = sum(part.count(b",") for part in content.split(b'"')[::2]) + 1
-        if content and found != len(columns):
-            _raise_ragged(found, columns, f"{file} line {first_line}", content)
-        record = b""
+        content = b"".join(parts).rstrip(b"\r\n")
+        if content and commas + 1 != len(columns):
+            _raise_ragged(commas + 1, columns, f"{file} line {first_line}", content)
+        parts = []
 
 
 def _raise_ragged(found: int, columns: tuple[str, ...], place: str, content: bytes) -> NoReturn:

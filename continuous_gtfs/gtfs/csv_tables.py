@@ -96,9 +96,16 @@ def as_text(frame: pd.DataFrame, file: str) -> pd.DataFrame:
         ValueError: A column's name is no text or comes twice.
     """
     names = list(frame.columns)
-    if not names or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+    if (
+        not names
+        or not all(isinstance(name, str) for name in names)
+        or len({name.strip() for name in names}) < len(names)
+    ):
         raise ValueError(f"{file}: column names must be text, each once: {names}")
     columns = {name: _as_text_column(frame[name], f"{file} column {name}") for name in names}
+    for name, column in columns.items():
+        if column.str.contains("\0", regex=False).any():
+            raise ValueError(f"{file} column {name} has a value with a NUL in it")
     return pd.DataFrame(columns, copy=False).reset_index(drop=True)
 
 

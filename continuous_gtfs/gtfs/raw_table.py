@@ -9,8 +9,6 @@ when it is asked for, and dropping rows decodes none but those that decide.
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Self
@@ -19,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from continuous_gtfs.gtfs.csv_checks import BOM
+from continuous_gtfs.gtfs.csv_checks import BOM, csv_rows
 from continuous_gtfs.gtfs.csv_text import SCAN_BYTES, CsvText, Positions
 from continuous_gtfs.gtfs.keys import Keys, Mask
 from continuous_gtfs.gtfs.splicing import Cells, Splice, at_line_ends, copy_rows, copy_rows_spliced
@@ -113,7 +111,7 @@ class RawTable:
     def padded_columns(self) -> tuple[str, ...]:
         """Column names with the spaces around them that the file has."""
         line = self._text.header.removeprefix(BOM).decode().rstrip("\r\n")
-        return tuple(next(csv.reader(io.StringIO(line, newline=""))))
+        return tuple(csv_rows(line)[0])
 
     def records(self, rows: npt.NDArray[np.intp]) -> list[dict[str, str]]:
         """A few rows, cell by cell, nothing trimmed."""
@@ -121,8 +119,7 @@ class RawTable:
             return []
         chosen = rows if self._rows is None else self._rows[rows]
         lines = copy_rows(self._text.data, self._text.starts(), chosen)
-        records = csv.reader(io.StringIO(lines.decode(), newline=""))
-        return [dict(zip(self.columns, cells, strict=True)) for cells in records if cells]
+        return [dict(zip(self.columns, cells, strict=True)) for cells in csv_rows(lines.decode()) if cells]
 
     def with_cells(self, changed: Mask, values: Mapping[str, Value]) -> RawTable:
         """The table with cells replaced in the rows of the mask; every other cell keeps its bytes.
@@ -211,4 +208,8 @@ def line_of(cells: Sequence[str]) -> str:
 
 def _encoded(value: Value, count: int, form: Callable[[str], str]) -> list[bytes]:
     """The cells of ``count`` rows as they are written."""
-    return [form(value).encode()] * count if isinstance(value, str) else [form(cell).encode() for cell in value]
+    if isinstance(value, str):
+        return [form(value).encode()] * count
+    if len(value) != count:
+        raise ValueError(f"{len(value)} values for {count} rows; give one for each row that is set")
+    return [form(cell).encode() for cell in value]

@@ -14,6 +14,8 @@ AGENCY = "agency.txt"
 CALENDAR = "calendar.txt"
 CALENDAR_DATES = "calendar_dates.txt"
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+# Dates are listed one by one; a service "until 9999" would be three million of them.
+_LONGEST_YEARS = 100
 _ADDED, _REMOVED = "1", "2"
 
 
@@ -34,6 +36,11 @@ def service_dates(feed: Feed) -> dict[str, frozenset[date]]:
         wanted = [day == "1" for day in days]
         first = _date(start, number, CALENDAR, "start_date")
         last = _date(end, number, CALENDAR, "end_date")
+        if last.year - first.year > _LONGEST_YEARS:
+            raise FeedStructureError(
+                f"{CALENDAR} row {number} (end_date): {end} is more than {_LONGEST_YEARS} years after {start}; "
+                "set a date that is meant, with UpdateFields for one"
+            )
         if any(wanted):
             span = (first + timedelta(days=offset) for offset in range((last - first).days + 1))
             dates.update(day for day in span if wanted[day.weekday()])

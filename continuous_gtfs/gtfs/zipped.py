@@ -6,12 +6,14 @@ imports neither pandas nor pyarrow: sensors load it.
 
 from __future__ import annotations
 
+import bz2
 import io
+import lzma
 import struct
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import NoReturn, cast
 
@@ -21,6 +23,8 @@ from continuous_gtfs.errors import FeedStructureError
 
 _READABLE_COMPRESSION = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA})
 _ENCRYPTED = 0x1
+_UTF8_NAME = 0x800
+_LZMA_PROPERTIES = 5
 _CHUNK_BYTES = 1 << 20
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 # What says where a feed's files lie. Only a feed of demand-responsive zones may do without stops.txt:
@@ -76,7 +80,7 @@ class ZippedFeed:
         try:
             self._zip = zipfile.ZipFile(io.BytesIO(data))
             self._data = memoryview(data)
-        except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
+        except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, OverflowError) as error:
             raise FeedStructureError(_why_not_a_zip(data, error)) from None
         entries = self._zip.infolist()
         if len(entries) > limits.max_members:
@@ -135,9 +139,7 @@ class ZippedFeed:
             if entry.compress_type == zipfile.ZIP_DEFLATED:
                 yield from self._inflate(entry)
                 return
-            with self._zip.open(entry) as stream:
-                while chunk := stream.read(_CHUNK_BYTES):
-                    yield chunk
+            yield from self._expand(entry)
         except _DAMAGE as error:
             _raise_damaged(name, error)
 
@@ -150,12 +152,24 @@ class ZippedFeed:
         entry = self._members[name]
         if entry.compress_type != zipfile.ZIP_DEFLATED:
             return None
-        for _ in self.chunks(name):
-            pass
-        return DeflatedMember(data=self._stored(entry), crc32=entry.CRC, size=entry.file_size)
+        try:
+            inflating = self._inflate(entry)
+            while True:
+                next(inflating)
+        except StopIteration as end:
+            # Bytes after the end of the stream are no part of the file, so they are not handed on.
+            return (
+                None if end.value else DeflatedMember(data=self._stored(entry), crc32=entry.CRC, size=entry.file_size)
+            )
+        except _DAMAGE as error:
+            _raise_damaged(name, error)
 
-    def _inflate(self, entry: zipfile.ZipInfo) -> Iterator[bytes]:
-        """zlib-ng inflates twice as fast as zipfile does. Never more than the directory says there is."""
+    def _inflate(self, entry: zipfile.ZipInfo) -> Generator[bytes, None, int]:
+        """zlib-ng inflates twice as fast as zipfile does. Never more than the directory says there is.
+
+        Returns:
+            How many stored bytes lie after the end of the stream.
+        """
         inflater = zlib_ng.decompressobj(-zlib_ng.MAX_WBITS)
         stored, crc, size = self._stored(entry), 0, 0
         rest: bytes | memoryview = stored
@@ -164,6 +178,19 @@ class ZippedFeed:
             if not piece and not inflater.eof:
                 raise EOFError("it ends in the middle")
             rest = inflater.unconsumed_tail
+            crc, size = zlib_ng.crc32(piece, crc), size + len(piece)
+            if size > entry.file_size:
+                break
+            yield piece
+        if (crc, size) != (entry.CRC, entry.file_size):
+            raise zipfile.BadZipFile("Bad CRC-32 or length")
+        return len(inflater.unused_data) + len(rest)
+
+    def _expand(self, entry: zipfile.ZipInfo) -> Iterator[bytes]:
+        """What is not deflated. zipfile would unpack bzip2 and LZMA without end, whatever the directory says."""
+        stored = self._stored(entry)
+        crc, size = 0, 0
+        for piece in _unpacked(stored, entry.compress_type):
             crc, size = zlib_ng.crc32(piece, crc), size + len(piece)
             if size > entry.file_size:
                 break
@@ -186,6 +213,42 @@ class ZippedFeed:
         return stored
 
 
+def _unpacked(stored: memoryview, method: int) -> Iterator[bytes]:
+    """Stored, bzip2 or LZMA bytes, a piece at a time."""
+    if method == zipfile.ZIP_STORED:
+        for offset in range(0, len(stored), _CHUNK_BYTES):
+            yield bytes(stored[offset : offset + _CHUNK_BYTES])
+        return
+    unpacker: bz2.BZ2Decompressor | lzma.LZMADecompressor
+    if method == zipfile.ZIP_BZIP2:
+        unpacker = bz2.BZ2Decompressor()
+    else:
+        # A zip has the properties of its LZMA stream before it: two bytes of version, two of their length.
+        length = int.from_bytes(stored[2:4], "little")
+        if length != _LZMA_PROPERTIES:
+            raise zipfile.BadZipFile(f"LZMA properties of {length} bytes")
+        unpacker = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[_lzma_filter(bytes(stored[4 : 4 + length]))])
+        stored = stored[4 + length :]
+    piece = unpacker.decompress(stored, _CHUNK_BYTES)
+    while True:
+        yield piece
+        if unpacker.eof or (unpacker.needs_input and not piece):
+            return
+        piece = unpacker.decompress(b"", _CHUNK_BYTES)
+
+
+def _lzma_filter(properties: bytes) -> dict[str, int]:
+    """The five bytes that begin an LZMA1 stream: lc, lp and pb in one, and the dictionary's length."""
+    code = properties[0]
+    return {
+        "id": lzma.FILTER_LZMA1,
+        "lc": code % 9,
+        "lp": code // 9 % 5,
+        "pb": code // 45,
+        "dict_size": max(int.from_bytes(properties[1:5], "little"), 4096),
+    }
+
+
 # NotImplementedError is zipfile's word for flag bits that it does not know.
 _DAMAGE: tuple[type[Exception], ...] = (
     zipfile.BadZipFile,
@@ -195,6 +258,8 @@ _DAMAGE: tuple[type[Exception], ...] = (
     OSError,
     ValueError,
     NotImplementedError,
+    OverflowError,
+    lzma.LZMAError,
 )
 
 
@@ -236,9 +301,19 @@ def _is_ignored(entry: zipfile.ZipInfo) -> bool:
     return entry.is_dir() or "__MACOSX" in parts or any(part.startswith(".") for part in parts)
 
 
+def _name(entry: zipfile.ZipInfo) -> str:
+    """A member's name; many tools write UTF-8 without saying so, which zipfile takes for code page 437."""
+    if entry.flag_bits & _UTF8_NAME or entry.filename.isascii():
+        return entry.filename
+    try:
+        return entry.filename.encode("cp437").decode()
+    except UnicodeError:
+        return entry.filename
+
+
 def _feed_members(entries: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
     folder = _feed_folder(entries)
-    named = [(entry.filename.removeprefix(folder), entry) for entry in entries]
+    named = [(_name(entry).removeprefix(folder), entry) for entry in entries]
     counts = Counter(name for name, _ in named)
     repeated = [name for name, count in counts.items() if count > 1]
     if repeated:
@@ -248,13 +323,12 @@ def _feed_members(entries: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
 
 def _feed_folder(entries: list[zipfile.ZipInfo]) -> str:
     """``""``, or the one sub-folder, with its slash, that the feed's files lie in."""
-    names = [entry.filename for entry in entries]
+    names = [_name(entry) for entry in entries]
     for anchor in _ANCHORS:
         folders = sorted({name.removesuffix(anchor) for name in names if name == anchor or name.endswith(f"/{anchor}")})
-        if "" in folders:
-            return ""
         if len(folders) > 1:
-            raise FeedStructureError(f"the zip has {anchor} in {len(folders)} folders: {', '.join(folders)}")
+            told = ", ".join(folder or "the top" for folder in folders)
+            raise FeedStructureError(f"the zip has {anchor} in {len(folders)} folders: {told}; which feed counts?")
         if folders:
             return folders[0]
     nested = sorted(name for name in names if name.lower().endswith(".zip"))

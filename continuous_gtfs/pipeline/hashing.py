@@ -155,8 +155,10 @@ def _function_form(function: Any, seen: frozenset[str] = frozenset()) -> Any:
         else:
             form["closure"][name] = _stable(content, f"{name}, which the function closes over,")
     for name in sorted(set(_names(function.__code__))):
-        value = function.__globals__.get(name)
-        if isinstance(value, FunctionType) and value.__module__ == function.__module__:
+        value = inspect.unwrap(found) if callable(found := function.__globals__.get(name)) else found
+        if isinstance(value, type) and value.__module__ == function.__module__:
+            form["module"][name] = _source(value)
+        elif isinstance(value, FunctionType) and value.__module__ == function.__module__:
             form["module"][name] = _helper_form(value, seen)
         elif value is not None and not callable(value) and not inspect.ismodule(value):
             try:

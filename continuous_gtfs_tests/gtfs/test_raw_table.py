@@ -139,3 +139,18 @@ def test_many_scattered_rows_of_a_large_table_are_dropped() -> None:
     left = raw.without(np.arange(count) % 3 == 0)
     assert left.to_bytes() == ("id,name\n" + "".join(f"{i},row {i}\n" for i in range(count) if i % 3)).encode()
     assert left.without(left.keys("id").is_in({"1"})).keys("id").texts()[:2] == ["2", "4"]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_more_or_fewer_values_than_rows_are_refused(count: int) -> None:
+    with pytest.raises(ValueError, match=f"{count} values for 2 rows"):
+        table("a,b\n1,2\n3,4\n5,6\n").with_cells(np.array([True, False, True]), {"a": ["x"] * count})
+    with pytest.raises(ValueError, match=f"{count} values for 2 rows"):
+        table("a\n1\n2\n").with_column("b", ["x"] * count)
+
+
+def test_cells_and_names_of_any_length_are_read() -> None:
+    long = "x" * 200_000
+    raw = table(f"a,{long}\n1,{long}\n")
+    assert raw.columns == ("a", long)
+    assert raw.records(np.array([0])) == [{"a": "1", long: long}]

@@ -213,7 +213,7 @@ def test_removing_a_station_removes_the_places_in_it_and_all_that_names_them() -
         "stop_times.txt": 3,
         "stops.txt": 3,
         "transfers.txt": 2,
-        "translations.txt": 1,
+        "translations.txt": 2,
     }
     assert column(feed, "facilities.txt", "stop_id") == ["S-1"]
 
@@ -303,3 +303,36 @@ def test_an_id_that_is_not_there_is_a_warning_or_an_error_if_required() -> None:
 def test_a_removal_that_cannot_be_meant_is_refused_when_it_is_written(make, said: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(StepDefinitionError, match=said):
         make()
+
+
+def test_a_translation_goes_with_the_one_stop_time_it_is_of() -> None:
+    translations = csv_text(
+        "table_name,field_name,language,translation,record_id,record_sub_id",
+        "stop_times,stop_headsign,es,uno,T1,1",
+        "stop_times,stop_headsign,es,dos,T1,2",
+    )
+    feed, _ = run(RemoveStops(ids=["M"]), full_feed(**{"translations.txt": translations}))
+    assert column(feed, "translations.txt", "record_sub_id") == ["1"]
+
+
+def test_a_location_group_that_loses_its_last_stop_goes_with_what_calls_there() -> None:
+    files = {
+        "location_groups.txt": csv_text("location_group_id,location_group_name", "G,Group", "H,Other"),
+        "location_group_stops.txt": csv_text("location_group_id,stop_id", "G,M", "H,M", "H,N"),
+        "stop_times.txt": csv_text(
+            "trip_id,stop_sequence,stop_id,location_group_id", "T1,1,S-1,", "T1,2,,G", "T1,3,,H"
+        ),
+    }
+    feed, _ = run(RemoveStops(ids=["M"]), full_feed(**files))
+    assert column(feed, "location_groups.txt", "location_group_id") == ["H"]
+    assert column(feed, "stop_times.txt", "stop_sequence") == ["1", "3"]
+
+
+def test_fare_rules_of_zones_alone_are_followed() -> None:
+    feed, _ = run(RemoveStops(ids=["S-1"]), full_feed(**{"fare_rules.txt": "contains_id,x\nZ1,1\nZ2,2\n"}))
+    assert column(feed, "fare_rules.txt", "contains_id") == ["Z2"]
+
+
+def test_ids_given_as_a_set_make_the_same_step_as_in_a_list() -> None:
+    ids = [f"T{number}" for number in range(20)]
+    assert RemoveTrips(ids=set(ids)).source_hash() == RemoveTrips(ids=list(reversed(ids))).source_hash()

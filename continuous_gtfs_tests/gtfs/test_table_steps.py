@@ -165,3 +165,34 @@ def test_misspelt_files_and_columns_are_findings() -> None:
     ):
         _, result = run(step)
         assert [(f.severity, f.code) for f in result.findings] == [("warning", code)]
+
+
+def test_a_row_is_there_already_only_if_its_whole_key_is() -> None:
+    transfers = "from_stop_id,to_stop_id,from_route_id,transfer_type\nM,N,007,1\n"
+    feed = Feed.from_bytes(small_feed(replaced={"transfers.txt": transfers}))
+    rows = [{"from_stop_id": "M", "to_stop_id": "N", "transfer_type": "2"}] * 2
+    after, result = run(AddRows("transfers.txt", rows), feed)
+    assert column(after, "transfers.txt", "transfer_type") == ["1", "2"]
+    assert [finding.code for finding in result.findings] == ["rows_present", "rows_added"]
+
+
+def test_nothing_is_added_to_a_file_that_has_every_row() -> None:
+    before = Feed.from_bytes(small_feed())
+    after, _ = run(AddRows("stops.txt", [{"stop_id": "M", "x_note": "n"}]), before)
+    assert after.changed_since(before) == frozenset()
+
+
+def test_a_reference_row_without_a_key_is_refused_since_a_blank_matches_nothing() -> None:
+    with pytest.raises(StepDefinitionError, match="a row that is blank in parent_station"):
+        MergeTable("stops.txt", ReferenceTable.from_text("parent_station,stop_name\n,x\n"), on=["parent_station"])
+
+
+def test_ids_that_only_look_like_numbers_are_sorted_as_text() -> None:
+    stops = csv_text("stop_id,stop_name", "nan,a", "1_9,b", "1_10,c", "2,d")
+    feed, _ = run(SortRows("stops.txt", ["stop_id"]), Feed.from_bytes(small_feed(replaced={"stops.txt": stops})))
+    assert column(feed, "stops.txt", "stop_id") == ["1_10", "1_9", "2", "nan"]
+
+
+def test_an_id_is_not_made_another_by_its_padding() -> None:
+    with pytest.raises(StepFailedError, match="would take the name of another"):
+        run(RewriteIds("stop_id", "^M$", "N "))

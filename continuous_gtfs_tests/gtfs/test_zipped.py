@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
+import zlib
 
 import pytest
 
 from continuous_gtfs.errors import FeedStructureError
+from continuous_gtfs.gtfs.feed import Feed
 from continuous_gtfs.gtfs.zipped import FeedLimits, ZippedFeed
 from continuous_gtfs_tests.builders import feed_zip, small_feed
 
@@ -142,3 +145,52 @@ def test_a_member_longer_than_its_directory_says_is_not_inflated_past_that() -> 
 def test_a_zip_of_zips_is_refused_by_the_names_in_it() -> None:
     with pytest.raises(FeedStructureError, match=r"holds other zips, not a feed: a\.zip, b\.ZIP"):
         ZippedFeed(feed_zip({"a.zip": small_feed(), "b.ZIP": small_feed()}))
+
+
+def patched(data: bytes, name: str, size: int) -> bytes:
+    """The zip with another length in the directory's entry for the last member."""
+    start = data.rindex(b"PK\x01\x02")
+    assert data[start + 46 :].startswith(name.encode())
+    return data[: start + 24] + size.to_bytes(4, "little") + data[start + 28 :]
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+@pytest.mark.parametrize("declared", [10, 5_000_000])
+def test_a_member_of_another_length_than_the_directory_says_is_damaged(method: int, declared: int) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as archive:
+        archive.writestr("stops.txt", "stop_id\nA\n")
+        archive.writestr("notes.txt", "0" * 4_000_000)
+    zipped = ZippedFeed(patched(buffer.getvalue(), "notes.txt", declared))
+    with pytest.raises(FeedStructureError, match=r"notes\.txt is damaged in the zip"):
+        zipped.read("notes.txt")
+
+
+def test_bytes_after_the_end_of_a_deflated_stream_are_not_handed_on() -> None:
+    data = b"stop_id\nA\n"
+    packed = zlib.compressobj(6, zlib.DEFLATED, -15)
+    stream = packed.compress(data) + packed.flush() + b"SECRET"
+    info = zipfile.ZipInfo("stops.txt")
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(info, stream)
+    raw = bytearray(buffer.getvalue())
+    central = raw.rindex(b"PK\x01\x02")
+    for start in (0 + 8, central + 10):
+        raw[start : start + 2] = (8).to_bytes(2, "little")
+    for start in (0 + 14, central + 16):
+        raw[start : start + 12] = struct.pack("<3I", zlib.crc32(data), len(stream), len(data))
+    zipped = ZippedFeed(bytes(raw))
+    assert zipped.read("stops.txt") == data
+    assert zipped.deflated("stops.txt") is None
+    assert b"SECRET" not in Feed.from_bytes(bytes(raw)).to_bytes()
+
+
+def test_a_second_feed_below_the_first_is_refused() -> None:
+    with pytest.raises(FeedStructureError, match=r"stops\.txt in 2 folders: the top, other/"):
+        ZippedFeed(feed_zip({"stops.txt": "stop_id\n", "other/stops.txt": "stop_id\n"}))
+
+
+def test_a_name_in_utf8_is_read_as_such_also_where_the_zip_does_not_say_so() -> None:
+    data = feed_zip({"stops.txt": "stop_id\n", "fooXX.txt": "x\n"}).replace(b"fooXX.txt", "foo\u00e9.txt".encode())
+    assert ZippedFeed(data).names == ("stops.txt", "foo\u00e9.txt")

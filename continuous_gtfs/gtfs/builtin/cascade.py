@@ -26,6 +26,8 @@ Children = Literal["remove", "detach"]
 
 _PARENT = ("stops.txt", "parent_station")
 _FARE_RULES = "fare_rules.txt"
+_STOP_TIMES = "stop_times.txt"
+_STOP_TIME = ("trip_id", "stop_sequence")
 _FARE_ATTRIBUTES = "fare_attributes.txt"
 # What a row of fare_rules.txt shares with those that belong to the same list of zones to be passed through.
 _ZONE_LIST = ("fare_id", "route_id", "origin_id", "destination_id")
@@ -57,6 +59,8 @@ EMPTIED = {
         (("timeframes.txt", "service_id"), ("booking_rules.txt", "prior_notice_service_id")),
     ),
     "shapes": Emptied("shape", ("trips.txt", "shape_id")),
+    # A group without stops is no place, so what calls there does not.
+    "location_groups": Emptied("location_group", ("location_group_stops.txt", "location_group_id")),
 }
 
 
@@ -64,7 +68,7 @@ class Cascade:
     """One removal and all that follows from it."""
 
     def __init__(self, feed: Feed, *, policies: dict[str, Policy], children: Children = "remove") -> None:
-        """``policies`` holds one for each key of ``EMPTIED``: what becomes of those that this removal leaves empty."""
+        """``policies`` says, by key of ``EMPTIED``, what becomes of what this removal leaves empty; else it goes."""
         self._feed = feed
         self._policies = policies
         self._children = children
@@ -132,6 +136,8 @@ class Cascade:
         changed, self._changed = self._changed, set()
         if _FARE_RULES in changed:
             self._drop_fares_without_rules()
+        if _STOP_TIMES in changed:
+            self._lose_stop_time_translations()
         for entity, places in DEFINED_IN.items():
             if not changed.isdisjoint(file for file, _ in places):
                 self._lose(entity)
@@ -184,12 +190,32 @@ class Cascade:
         of_table = self._feed.keys(TRANSLATIONS, "table_name").is_in(tables)
         self.drop(TRANSLATIONS, of_table & self._feed.keys(TRANSLATIONS, "record_id").is_in(gone))
 
+    def _lose_stop_time_translations(self) -> None:
+        """A stop time is named by its trip and its sequence."""
+        names = ("table_name", "record_id", "record_sub_id")
+        if not all(self._feed.has_column(TRANSLATIONS, name) for name in names):
+            return
+        tables, trips, sequences = (self._feed.keys(TRANSLATIONS, name) for name in names)
+        told = tables.is_in({"stop_times"})
+        if not told.any() or not all(self._feed.has_column(_STOP_TIMES, name) for name in _STOP_TIME):
+            return
+        rows = list(zip(trips.texts(), sequences.texts(), strict=True))
+        own_trips, own_sequences = (self._feed.keys(_STOP_TIMES, name) for name in _STOP_TIME)
+        concerned = np.flatnonzero(own_trips.is_in(trips.at(told).present()))
+        pairs = list(zip(own_trips.texts(concerned), own_sequences.texts(concerned), strict=True))
+        dropped = self._dropped[_STOP_TIMES][concerned].tolist()
+        left = {pair for pair, gone in zip(pairs, dropped, strict=True) if not gone}
+        lost = {pair for pair, gone in zip(pairs, dropped, strict=True) if gone} - left
+        self.drop(TRANSLATIONS, told & np.array([row in lost for row in rows], dtype=bool))
+
     def _whole_zone_lists(self, rows: Mask) -> Mask:
         """A fare for passing through zones A and B is not one for passing through A: the list goes as a whole."""
         if not rows.any():
             return rows
         raw = self._feed.raw(_FARE_RULES)
         columns = [raw.keys(name).texts() for name in _ZONE_LIST if name in raw.columns]
+        if not columns:
+            return rows
         lists = Keys.of("\x1f".join(cells) for cells in zip(*columns, strict=True))
         return lists.is_in(lists.at(rows).present()) & ~raw.keys("contains_id").is_blank()
 
@@ -204,7 +230,7 @@ class Cascade:
 
     def _remove_emptied(self) -> None:
         for kind, emptied in EMPTIED.items():
-            policy = self._policies[kind]
+            policy = self._policies.get(kind, "remove")
             file, column = emptied.user
             if policy == "keep" or file not in self._dropped or not self._feed.has_column(file, column):
                 continue

@@ -8,7 +8,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from continuous_gtfs.errors import StepDefinitionError
 from continuous_gtfs.gtfs.builtin.selection import counted, missing, require_where
 from continuous_gtfs.gtfs.feed import Feed
-from continuous_gtfs.gtfs.keys import Mask
+from continuous_gtfs.gtfs.keys import PADDING, Mask
 from continuous_gtfs.gtfs.spec import DEFINED_IN, REFERENCES, TRANSLATED_RECORDS, TRANSLATIONS
 from continuous_gtfs.gtfs.where import Where
 from continuous_gtfs.pipeline.results import Finding
@@ -61,7 +61,8 @@ class RewriteIds(Step[Feed]):
     def apply(self, feed: Feed, context: StepContext) -> None:
         entity = self.id.removesuffix("_id")
         known, chosen = self._ids(feed, entity)
-        renamed = {old: new for old in sorted(chosen) if (new := re.sub(self.pattern, self.replacement, old)) != old}
+        made = {old: re.sub(self.pattern, self.replacement, old).strip(PADDING) for old in sorted(chosen)}
+        renamed = {old: new for old, new in made.items() if new != old}
         if not renamed:
             missing(
                 self, context, "nothing_matched", f"no {self.id} matches {self.pattern!r}", DEFINED_IN[entity][0][0]

@@ -70,7 +70,8 @@ class _Removal(Step[Feed]):
         if isinstance(self.ids, str):
             raise StepDefinitionError(f"step {self.name}: ids={self.ids!r} is one text; give a list of ids")
         if self.ids is not None:
-            ids = tuple(dict.fromkeys(self.ids))
+            # Sorted, since a set has another order in every process, and the hash of the step would follow it.
+            ids = tuple(sorted(set(self.ids), key=str))
             if not ids or not all(isinstance(one, str) and one.strip() for one in ids):
                 raise StepDefinitionError(f"step {self.name}: ids={ids!r}: give ids as text, none of them blank")
             object.__setattr__(self, "ids", ids)

@@ -21,6 +21,7 @@ from continuous_gtfs.gtfs.builtin.selection import (
     select,
 )
 from continuous_gtfs.gtfs.feed import Feed
+from continuous_gtfs.gtfs.keys import PADDING
 from continuous_gtfs.gtfs.where import Mask, Where
 from continuous_gtfs.pipeline.results import Finding
 from continuous_gtfs.pipeline.step import Step, StepContext
@@ -168,7 +169,7 @@ class UpdateFeedInfo(Step[Feed]):
             feed.add_column(FEED_INFO, name)
             if not value:
                 return True
-        differs = ~feed.keys(FEED_INFO, name).is_in({value})
+        differs = ~feed.keys(FEED_INFO, name).is_in({value.strip(PADDING)})
         feed.set_cells(FEED_INFO, differs, {name: value})
         return bool(differs.any())
 
@@ -177,5 +178,5 @@ def _differs(feed: Feed, file: str, values: Mapping[str, str]) -> Mask:
     """Rows of which some field is not what it is to be."""
     differs = np.zeros(len(feed.raw(file)), dtype=bool)
     for name, value in values.items():
-        differs |= ~feed.keys(file, name).is_in({value})
+        differs |= ~feed.keys(file, name).is_in({value.strip(PADDING)})
     return differs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
@@ -18,6 +19,9 @@ from continuous_gtfs.gtfs.raw_table import RawTable
 from continuous_gtfs.gtfs.spec import PRIMARY_KEYS
 from continuous_gtfs.pipeline.results import Finding
 from continuous_gtfs.pipeline.step import Step, StepContext
+
+# Not all that float() takes: "nan" and "1_9" are ids.
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 
 
 @dataclass(frozen=True)
@@ -127,24 +131,35 @@ class AddRows(Step[Feed]):
             feed.add_table(self.file, {name: rows.column(name) for name in rows.columns})
             context.log(f"{self.file} was not there; it is now, with {len(rows.rows)} rows")
             return
-        own = [
-            name
-            for name in PRIMARY_KEYS.get(self.file, ())
-            if name in rows.columns and feed.has_column(self.file, name)
-        ]
-        known = _row_keys(feed.raw(self.file), own) if own else set()
-        is_new = [key not in known for key in rows.keys(own)]
-        present = [" ".join(key).strip() for key, new in zip(rows.keys(own), is_new, strict=True) if not new]
+        is_new, present = self._compare(feed.raw(self.file), rows)
         if present:
             message = f"{len(present)} rows are in {self.file} already: {', '.join(present[:3])}"
             severity: Literal["error", "warning"] = "error" if self.required else "warning"
             context.find(Finding(severity, "rows_present", message, self.file, len(present), tuple(present)))
-        for name in rows.columns:
+        for name in rows.columns if any(is_new) else ():
             if not feed.has_column(self.file, name):
                 feed.add_column(self.file, name)
         added = [row for row, new in zip(rows.rows, is_new, strict=True) if new]
         feed.add_rows(self.file, dict(zip(rows.columns, zip(*added, strict=True), strict=True)) if added else {})
         context.find(Finding("info", "rows_added", f"{len(added)} rows added to {self.file}", self.file, len(added)))
+
+    def _compare(self, raw: RawTable, rows: ReferenceTable) -> tuple[list[bool], list[str]]:
+        """Whether each row is new, and what names those that are not. A column that one side lacks is blank there."""
+        own = PRIMARY_KEYS.get(self.file, ())
+        if not set(own) & set(rows.columns) & set(raw.columns):
+            return [True] * len(rows.rows), []
+        raw.load(name for name in own if name in raw.columns)
+        blanks = [""] * len(raw)
+        known = set(zip(*(raw.keys(n).texts() if n in raw.columns else blanks for n in own), strict=True))
+        blanks = [""] * len(rows.rows)
+        is_new: list[bool] = []
+        present: list[str] = []
+        for key in zip(*(rows.column(n) if n in rows.columns else blanks for n in own), strict=True):
+            is_new.append(key not in known)
+            if key in known:
+                present.append(" ".join(filter(None, key)))
+            known.add(key)
+        return is_new, present
 
 
 @dataclass(frozen=True)
@@ -179,6 +194,10 @@ class MergeTable(Step[Feed]):
         if self.unmatched not in ("warn", "add", "fail"):
             raise StepDefinitionError(f"step {self.name}: unmatched={self.unmatched!r}; say warn, add or fail")
         keys = self.reference.keys(on)
+        if not all(any(key) for key in keys):
+            raise StepDefinitionError(
+                f"step {self.name}: the reference table has a row that is blank in {', '.join(on)}"
+            )
         if len(set(keys)) < len(keys):
             twice = next(key for key in keys if keys.count(key) > 1)
             raise StepDefinitionError(f"step {self.name}: the reference table has {' '.join(twice)!r} twice")
@@ -257,17 +276,11 @@ def _row_keys_in_order(raw: RawTable, names: Sequence[str]) -> list[tuple[str, .
     return list(zip(*(raw.keys(name).texts() for name in names), strict=True))
 
 
-def _row_keys(raw: RawTable, names: Sequence[str]) -> set[tuple[str, ...]]:
-    raw.load(names)
-    return set(_row_keys_in_order(raw, names))
-
-
 def _ranks(keys: Keys) -> npt.NDArray[np.int64]:
     """For each row the place of its value among the values of the column."""
-    try:
-        numbers = {value: float(value) for value in keys.values if value}
-        ordered = sorted(keys.values, key=lambda value: (value != "", numbers.get(value, 0.0), value))
-    except ValueError:
+    if all(_NUMBER.fullmatch(value) for value in keys.values if value):
+        ordered = sorted(keys.values, key=lambda value: (value != "", float(value or 0), value))
+    else:
         ordered = sorted(keys.values)
     place = {value: position for position, value in enumerate(ordered)}
     ranks = np.array([place[value] for value in keys.values], dtype=np.int64)
