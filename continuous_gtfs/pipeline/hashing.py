@@ -16,6 +16,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime, time, timedelta
 from enum import Enum
@@ -157,7 +158,7 @@ def _function_form(function: Any, seen: frozenset[str] = frozenset()) -> Any:
     for name in sorted(set(_names(function.__code__))):
         value = inspect.unwrap(found) if callable(found := function.__globals__.get(name)) else found
         if isinstance(value, type) and value.__module__ == function.__module__:
-            form["module"][name] = _source(value)
+            form["module"][name] = _class_form(value)
         elif isinstance(value, FunctionType) and value.__module__ == function.__module__:
             form["module"][name] = _helper_form(value, seen)
         elif value is not None and not callable(value) and not inspect.ismodule(value):
@@ -167,6 +168,19 @@ def _function_form(function: Any, seen: frozenset[str] = frozenset()) -> Any:
                 # A logger, say: nothing that the output depends on through its value.
                 continue
     return form
+
+
+def _class_form(cls: type) -> Any:
+    """The text of a class; of one made by a call (``namedtuple``, ``Enum``), which has none, its stable members."""
+    try:
+        return _source(cls)
+    except _NoStableFormError:
+        members = {}
+        for name, value in vars(cls).items():
+            if not name.startswith("__"):
+                with suppress(_NoStableFormError):
+                    members[name] = _stable(value)
+        return members
 
 
 def _helper_form(function: FunctionType, seen: frozenset[str]) -> Any:

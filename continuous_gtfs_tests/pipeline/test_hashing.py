@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -128,3 +129,52 @@ def test_a_parameter_of_every_stable_kind_is_part_of_the_hash(value: object) -> 
 def test_a_parameter_without_a_stable_text_form_is_refused_by_name() -> None:
     with pytest.raises(StepDefinitionError, match="value is a object, which has no stable"):
         Parametrized(object()).source_hash()
+
+
+CLASSES = """
+from collections import namedtuple
+from enum import Enum
+from functools import cache
+
+from continuous_gtfs.pipeline.step import step
+
+Point = namedtuple("Point", "lat lon")
+Kind = Enum("Kind", {"A": 1})
+
+class Words:
+    prefix = "AAA"
+
+@cache
+def cached():
+    return "BBB"
+
+@step(files=["a"])
+def use(feed):
+    return Point(Kind.A, Words.prefix + cached())
+"""
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes"), [("lat lon", "lat lng"), ('"A": 1', '"A": 2'), ("AAA", "AAB"), ("BBB", "BBC"), ("None", "None")]
+)
+def test_classes_and_cached_functions_of_the_steps_module_are_part_of_its_hash(
+    tmp_path: Path, was: str, becomes: str
+) -> None:
+    before = hash_of(tmp_path, "before", CLASSES)
+    assert (hash_of(tmp_path, "after", CLASSES.replace(was, becomes)) == before) == (was == becomes)
+
+
+def hash_of(folder: Path, name: str, source: str) -> str:
+    path = folder / f"{name}.py"
+    path.write_text(source)
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+        digest: str = module.use.source_hash()
+    finally:
+        del sys.modules[name]
+    return digest
