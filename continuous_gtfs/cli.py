@@ -201,6 +201,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail(str(error), FAILED)
     except (click.Abort, KeyboardInterrupt):
         raise SystemExit(130) from None
+    finally:
+        # The interpreter ends with several more looks for garbage, a tenth of a short run, before all goes anyway.
+        gc.freeze()
     raise SystemExit(code or 0)
 
 

@@ -6,6 +6,7 @@ answered for every row by its number. No pandas here: a run of built-in steps do
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
@@ -59,8 +60,7 @@ class Keys:
         """The values that at least one row has, blank left out."""
         is_present = np.zeros(len(self.values), dtype=bool)
         is_present[self.codes] = True
-        values = self.values
-        return frozenset(values[code] for code in np.flatnonzero(is_present).tolist()) - {""}
+        return frozenset(itertools.compress(self.values, is_present.tolist())) - {""}
 
     def texts(self, rows: npt.NDArray[np.intp] | slice = slice(None)) -> list[str]:
         """The values row by row."""

@@ -26,6 +26,7 @@ _ENCRYPTED = 0x1
 _UTF8_NAME = 0x800
 _LZMA_PROPERTIES = 5
 _CHUNK_BYTES = 1 << 20
+_STORED_BYTES = 1 << 16
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 # What says where a feed's files lie. Only a feed of demand-responsive zones may do without stops.txt:
 # https://gtfs.org/documentation/schedule/reference/#dataset-files
@@ -171,11 +172,15 @@ class ZippedFeed:
             How many stored bytes lie after the end of the stream.
         """
         inflater = zlib_ng.decompressobj(-zlib_ng.MAX_WBITS)
-        stored, crc, size = self._stored(entry), 0, 0
-        rest: bytes | memoryview = stored
+        stored, crc, size, taken = self._stored(entry), 0, 0, 0
+        rest: bytes | memoryview = b""
         while not inflater.eof:
+            if not rest:
+                # Little at once: what is left of it is copied every time.
+                rest = stored[taken : taken + _STORED_BYTES]
+                taken += len(rest)
             piece = inflater.decompress(rest, _CHUNK_BYTES)
-            if not piece and not inflater.eof:
+            if not piece and not rest and not inflater.eof:
                 raise EOFError("it ends in the middle")
             rest = inflater.unconsumed_tail
             crc, size = zlib_ng.crc32(piece, crc), size + len(piece)
@@ -184,7 +189,7 @@ class ZippedFeed:
             yield piece
         if (crc, size) != (entry.CRC, entry.file_size):
             raise zipfile.BadZipFile("Bad CRC-32 or length")
-        return len(inflater.unused_data) + len(rest)
+        return len(inflater.unused_data) + len(rest) + len(stored) - taken
 
     def _expand(self, entry: zipfile.ZipInfo) -> Iterator[bytes]:
         """What is not deflated. zipfile would unpack bzip2 and LZMA without end, whatever the directory says."""
