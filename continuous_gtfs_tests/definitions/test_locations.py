@@ -13,7 +13,7 @@ from continuous_gtfs import names
 from continuous_gtfs.agencies.agency import DEFAULT_AGENCY, load_agency, load_steps
 from continuous_gtfs.definitions import realtime, schedule
 from continuous_gtfs.defs import keys
-from continuous_gtfs.defs.realtime_assets import ENTITIES_CHECK, HEADER_AGE_CHECK
+from continuous_gtfs.defs.realtime_guards import ENTITIES_CHECK, HEADER_AGE_CHECK
 from continuous_gtfs.defs.resources import Artifacts, VendorAccess
 from continuous_gtfs.defs.schedule_gates import GATES
 from continuous_gtfs.defs.schedule_ops import step_op

@@ -14,7 +14,7 @@ from continuous_gtfs.artifacts.publication import PublicationObject
 from continuous_gtfs.definitions.realtime import build_definitions
 from continuous_gtfs.defs import keys
 from continuous_gtfs.defs.published_schedule import INDEX_EXTENSION
-from continuous_gtfs.defs.realtime_assets import ENTITIES_CHECK, HEADER_AGE_CHECK
+from continuous_gtfs.defs.realtime_guards import ENTITIES_CHECK, HEADER_AGE_CHECK
 from continuous_gtfs.defs.resources import VendorAccess
 from continuous_gtfs.gtfs.feed import Feed
 from continuous_gtfs.gtfs.schedule_index_builder import build_schedule_index

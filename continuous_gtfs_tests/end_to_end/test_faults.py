@@ -9,7 +9,7 @@ from dagster import DagsterRunStatus
 
 from continuous_gtfs import names
 from continuous_gtfs.defs import keys
-from continuous_gtfs.defs.realtime_assets import ENTITIES_CHECK, HEADER_AGE_CHECK
+from continuous_gtfs.defs.realtime_guards import ENTITIES_CHECK, HEADER_AGE_CHECK
 from continuous_gtfs_tests.end_to_end.deployment import Deployment, wait_for
 
 pytestmark = pytest.mark.end_to_end

@@ -1,0 +1,153 @@
+"""Publishing one feed of a realtime run, behind its guards, and reporting it as a materialization."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Generator, Sequence
+from datetime import UTC, datetime
+
+from dagster import AssetCheckResult, AssetExecutionContext, AssetMaterialization, DataVersion, MaterializeResult
+
+from continuous_gtfs import __version__, names
+from continuous_gtfs.agencies.agency import Agency
+from continuous_gtfs.artifacts.manifest import is_older, normalized_order
+from continuous_gtfs.artifacts.publication import Publication, PublicationObject
+from continuous_gtfs.defs import keys
+from continuous_gtfs.defs.realtime_guards import check_result, judge
+from continuous_gtfs.defs.realtime_transform import Transformed
+from continuous_gtfs.defs.resources import Artifacts
+from continuous_gtfs.defs.step_results import step_tables
+from continuous_gtfs.pipeline.hashing import code_version
+from continuous_gtfs.pipeline.step import Step
+from continuous_gtfs.realtime.encoding import feed_to_json
+from continuous_gtfs.realtime.feeds import RealtimeFeeds
+from continuous_gtfs.versions import FeedVersion
+
+REALTIME_CACHE_CONTROL = "public, max-age=1"
+
+
+def publish_feed(
+    agency: Agency,
+    environment: str,
+    context: AssetExecutionContext,
+    artifacts: Artifacts,
+    steps: Sequence[Step[RealtimeFeeds]],
+    transformed: Transformed,
+    feed: str,
+) -> Generator[MaterializeResult[None] | AssetCheckResult, None, list[str]]:
+    """Guards and publishes one feed; gives back why it was refused, if it was."""
+    name = names.realtime_publication(environment, feed)
+    publisher = artifacts.publisher()
+    objects, label = _encode(transformed, feed)
+    order = _order(transformed.versions[feed])
+    live = publisher.current(name)
+    is_live = live is not None and live.label == label
+    # A late run of an older version is superseded, whatever the guards would say of it by now.
+    if not is_live and (live is None or not is_older(normalized_order(order), live.order)):
+        guards = judge(agency, transformed, feed, live)
+        told = "; ".join(guard.message for guard in guards if not guard.passed)
+        changed = context.run.tags.get(names.CHANGED_TAG)
+        if told and changed is not None and feed not in changed.split(","):
+            # The run that brought this version failed by it; the run for its sibling does not.
+            context.log.warning("%s: still not published: %s", name, told)
+            return []
+        yield from (check_result(environment, feed, guard) for guard in guards)
+        if told:
+            return [f"{environment}/{feed}: {told}"]
+    # What is live already is published again all the same: a run that died half-way left something to finish.
+    publication = publisher.publish(
+        name,
+        objects,
+        label=label,
+        order=order,
+        manifest=_facts(transformed, steps, context.run.run_id),
+        now=datetime.now(UTC),
+        keep_versions=agency.keep_realtime_versions,
+    )
+    if publication.outcome == "superseded":
+        context.log.warning("%s: not moved, %s is newer", name, publication.manifest.label)
+    # A feed that did not change or is not live is not materialized: that would hide that what is live has gone stale.
+    elif is_live and _is_materialized(context, environment, feed, label):
+        context.log.info("%s: %s is live already", name, label)
+    else:
+        yield _materialization(environment, feed, transformed, publication, objects)
+    return []
+
+
+def _encode(transformed: Transformed, feed: str) -> tuple[list[PublicationObject], str]:
+    encoded = transformed.feeds.to_bytes(feed)
+    objects = [
+        PublicationObject(
+            extension="pb",
+            data=encoded,
+            content_type="application/x-protobuf",
+            cache_control=REALTIME_CACHE_CONTROL,
+        ),
+        PublicationObject(
+            extension="json",
+            data=feed_to_json(transformed.feeds.message(feed)),
+            content_type="application/json",
+            cache_control=REALTIME_CACHE_CONTROL,
+        ),
+    ]
+    made = hashlib.sha256(b"".join(hashlib.sha256(item.data).digest() for item in objects)).hexdigest()
+    return objects, f"{transformed.versions[feed].version_id}-{made[:12]}"
+
+
+def _order(version: FeedVersion) -> list[int | str]:
+    """By header timestamp; two states of the same second by when they were fetched."""
+    fetched_at = version.fetched_at.astimezone(UTC).isoformat(timespec="microseconds")
+    return [version.header_timestamp or 0, fetched_at]
+
+
+def _facts(transformed: Transformed, steps: Sequence[Step[RealtimeFeeds]], run_id: str) -> dict[str, object]:
+    return {
+        "inputs": {feed: version.to_dict() for feed, version in transformed.versions.items()},
+        "schedule": transformed.schedule.label,
+        "entities": {feed: len(transformed.feeds.message(feed).entity) for feed in transformed.versions},
+        "code_version": code_version(steps, __version__),
+        "package_version": __version__,
+        "step_hashes": {step.name: step.source_hash() for step in steps},
+        "run_id": run_id,
+    }
+
+
+def _is_materialized(context: AssetExecutionContext, environment: str, feed: str, label: str) -> bool:
+    event = context.instance.get_latest_materialization_event(keys.published_realtime_key(environment, feed))
+    materialization = event.asset_materialization if event else None
+    return materialization is not None and _live_label(materialization) == label
+
+
+def _live_label(materialization: AssetMaterialization) -> object:
+    """None for a materialization that a person reported."""
+    value = materialization.metadata.get("live_label")
+    return None if value is None else value.value
+
+
+def _materialization(
+    environment: str,
+    feed: str,
+    transformed: Transformed,
+    publication: Publication,
+    objects: Sequence[PublicationObject],
+) -> MaterializeResult[None]:
+    version = transformed.versions[feed]
+    manifest = publication.manifest
+    now = datetime.now(UTC)
+    return MaterializeResult(
+        asset_key=keys.published_realtime_key(environment, feed),
+        metadata={
+            "outcome": publication.outcome,
+            "version_id": version.version_id,
+            "feed_digest": hashlib.sha256(objects[0].data).hexdigest(),
+            "feed_bytes": len(objects[0].data),
+            "entities": len(transformed.feeds.message(feed).entity),
+            "age_at_publication_s": round(now.timestamp() - (version.header_timestamp or 0), 3),
+            "detected_to_published_s": round((now - version.fetched_at).total_seconds(), 3),
+            "url_path": f"{manifest.name}.pb",
+            "live_label": manifest.label,
+            "schedule_label": transformed.schedule.label,
+            **step_tables(transformed.results),
+        },
+        data_version=DataVersion(manifest.label),
+    )

@@ -1,0 +1,76 @@
+"""What one realtime run makes of its feeds: the versions asked for, read from the archive, and the steps run on them.
+
+Not here: whether the result is fit to be published (``realtime_guards``), and publishing it (``realtime_publication``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from dagster import AssetExecutionContext
+from google.transit.gtfs_realtime_pb2 import FeedMessage
+
+from continuous_gtfs import names
+from continuous_gtfs.defs.published_schedule import PublishedSchedule, read_published_schedule
+from continuous_gtfs.defs.resources import Artifacts
+from continuous_gtfs.errors import ConfigurationError
+from continuous_gtfs.pipeline.results import StepResult
+from continuous_gtfs.pipeline.running import run_steps
+from continuous_gtfs.pipeline.step import Step
+from continuous_gtfs.realtime.feeds import RealtimeFeeds
+from continuous_gtfs.realtime.messages import parse_feed
+from continuous_gtfs.versions import FeedVersion
+
+
+@dataclass(frozen=True, slots=True)
+class Transformed:
+    """What the steps made of one run's feeds, and the messages as the vendor sent them."""
+
+    versions: dict[str, FeedVersion]
+    feeds: RealtimeFeeds
+    results: list[StepResult]
+    schedule: PublishedSchedule
+    raw: dict[str, FeedMessage]
+
+
+def transform(
+    context: AssetExecutionContext,
+    artifacts: Artifacts,
+    environment: str,
+    feeds: Sequence[str],
+    steps: Sequence[Step[RealtimeFeeds]],
+) -> Transformed:
+    """Reads the versions that the run's tags name, or the newest ones, and runs the steps on them.
+
+    Raises:
+        ConfigurationError: The archive lacks a version that was asked for, or has none of any feed yet.
+        UnreadableMessageError: A feed is no FeedMessage.
+        StepFailedError: A step failed.
+    """
+    archive = artifacts.archive()
+    versions: dict[str, FeedVersion] = {}
+    for feed in feeds:
+        asked_for = context.run.tags.get(names.version_tag(feed))
+        # A run that a person starts names no version: it takes the newest.
+        version = archive.find(environment, feed, asked_for) if asked_for else archive.latest(environment, feed)
+        if version is not None:
+            versions[feed] = version
+        elif asked_for:
+            raise ConfigurationError(f"the archive has no version {asked_for} of {environment}/{feed}")
+    if not versions:
+        raise ConfigurationError(
+            f"no realtime feed of {environment} has been fetched yet: see the tick of "
+            f"{names.sensor_name('realtime', environment)}"
+        )
+    bodies = {feed: archive.read(version) for feed, version in versions.items()}
+    messages = {feed: parse_feed(body, name=versions[feed].feed_id) for feed, body in bodies.items()}
+    schedule = read_published_schedule(artifacts, environment)
+    made, results = run_steps(
+        steps,
+        RealtimeFeeds(messages, bodies=bodies),
+        now=datetime.now(UTC),
+        inputs={"schedule_index": schedule.index} if schedule.index else {},
+    )
+    return Transformed(versions, made, results, schedule, messages)
