@@ -126,9 +126,13 @@ def _float64(value: float) -> float | str:
 
 
 def _float32(value: float) -> float | str:
-    """The shortest decimal that is this 32-bit float: 47.6 rather than 47.599998474121094."""
     if not math.isfinite(value):
         return _float64(value)
+    return shortest_float32(value)
+
+
+def shortest_float32(value: float) -> float:
+    """The shortest decimal that is this finite 32-bit float: 47.6 rather than 47.599998474121094."""
     for digits in (6, 7, 8):
         short = float(f"{value:.{digits}g}")
         if _FLOAT32.unpack(_FLOAT32.pack(short))[0] == value:
