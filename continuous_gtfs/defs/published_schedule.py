@@ -11,7 +11,7 @@ from continuous_gtfs.defs.resources import Artifacts
 from continuous_gtfs.errors import ContinuousGtfsError
 from continuous_gtfs.gtfs.schedule_index import ScheduleIndex
 
-INDEX_EXTENSION = "index.json.gz"
+INDEX_EXTENSION = "index"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ def read_published_schedule(artifacts: Artifacts, environment: str) -> Published
             return PublishedSchedule("none published", None)
         paths = [item.version_path for item in manifest.objects if item.extension == INDEX_EXTENSION]
         if not paths:
-            return PublishedSchedule(f"{manifest.label} has no index", None)
+            return PublishedSchedule(f"{manifest.label} has no index of this form: publish the schedule again", None)
         return PublishedSchedule(manifest.label, ScheduleIndex.from_bytes(store.read(paths[0])))
     except ContinuousGtfsError as error:
         return PublishedSchedule(f"unreadable: {error}", None)

@@ -134,7 +134,7 @@ def _publication_objects(record: TransformedFeed, transformed: TransformedFeeds)
         PublicationObject(
             extension=INDEX_EXTENSION,
             data=transformed.read_bytes(record.index_digest),
-            content_type="application/gzip",
+            content_type="application/octet-stream",
             cache_control=SCHEDULE_CACHE_CONTROL,
         ),
     ]

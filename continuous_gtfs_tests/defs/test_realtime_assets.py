@@ -263,7 +263,7 @@ def publish_schedule(bench: Bench, *, first_day: int = -10, last_day: int = 10, 
     index = build_schedule_index(Feed.from_bytes(feed_zip(files | {"stop_times.txt": stop_times})))
     bench.artifacts.publisher().publish(
         names.schedule_publication("production"),
-        [PublicationObject(extension=INDEX_EXTENSION, data=index, content_type="application/gzip")],
+        [PublicationObject(extension=INDEX_EXTENSION, data=index, content_type="application/octet-stream")],
         label="s",
         order=["1"],
         manifest={},

@@ -2,18 +2,20 @@ from __future__ import annotations
 
 import gzip
 import io
+import subprocess
+import sys
 import zipfile
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from continuous_gtfs.errors import FeedStructureError
 from continuous_gtfs.gtfs.feed import Feed
-from continuous_gtfs.gtfs.schedule_index import IndexedTrip, ScheduleIndex
+from continuous_gtfs.gtfs.index_sections import pack
+from continuous_gtfs.gtfs.schedule_index import IndexedTrip, RepeatedTrip, ScheduleIndex, Window
 from continuous_gtfs.gtfs.schedule_index_builder import build_schedule_index
 from continuous_gtfs.gtfs.times import service_day_start
 from continuous_gtfs_tests.builders import csv_text, feed_zip, small_feed, small_feed_files
@@ -35,9 +37,9 @@ SMALL = index_of(small_feed())
 
 def test_the_index_holds_trips_stops_dates_timezone_and_version() -> None:
     assert SMALL.trips == {
-        "T1": IndexedTrip("007", "DAY", 8 * 3600, 8 * 3600 + 1800),
-        "T2": IndexedTrip("007", "DAY", 9 * 3600, 9 * 3600 + 1800),
-        "NIGHT": IndexedTrip("N7", "DAY", 24 * 3600 + 1800, 25 * 3600 + 600),
+        "T1": IndexedTrip("007", "DAY", 8 * 3600, 8 * 3600 + 1800, 0),
+        "T2": IndexedTrip("007", "DAY", 9 * 3600, 9 * 3600 + 1800, 0),
+        "NIGHT": IndexedTrip("N7", "DAY", 24 * 3600 + 1800, 25 * 3600 + 600, 0),
     }
     assert SMALL.stop_ids == {"S", "S-1", "M", "N"}
     assert (SMALL.timezone.key, SMALL.feed_version) == ("America/Los_Angeles", "small-1")
@@ -121,18 +123,93 @@ def test_blank_and_unreadable_times_are_passed_over_and_a_trip_without_any_is_kn
         "T2,,,M,1",
     )
     index = index_of(feed_zip(files))
-    assert index.trips["T1"] == IndexedTrip("007", "DAY", 8 * 3600, 8 * 3600 + 1800)
-    assert index.trips["T2"] == IndexedTrip("007", "DAY", None, None)
+    assert index.trips["T1"] == IndexedTrip("007", "DAY", 8 * 3600, 8 * 3600 + 1800, 0)
+    assert index.trips["T2"] == IndexedTrip("007", "DAY", None, None, 0)
     assert index.trips_running_at(seattle(7, 1, 8, 10)) == 1
 
 
-def test_a_trip_with_frequencies_runs_from_its_first_departure_to_the_end_of_its_last_run() -> None:
+def test_a_trip_with_frequencies_runs_in_each_window_to_the_end_of_its_last_run() -> None:
     files = small_feed_files()
     files["frequencies.txt"] = csv_text(
-        "trip_id,start_time,end_time,headway_secs", "T1,06:00:00,07:00:00,600", "T1,16:00:00,18:00:00,600"
+        "trip_id,start_time,end_time,headway_secs,exact_times",
+        "T1,16:00:00,18:00:00,600,",
+        "T1,06:00:00,06:30:00,600,1",
+        "T1,06:30:00,07:00:00,300,0",
     )
     index = index_of(feed_zip(files))
-    assert index.trips["T1"] == IndexedTrip("007", "DAY", 6 * 3600, 18 * 3600 + 1800)
+    assert index.trips["T1"] == IndexedTrip("007", "DAY", 6 * 3600, 18 * 3600 + 1800, 0)
+    assert index.repeated_trips == {
+        "T1": RepeatedTrip(
+            1800,
+            (
+                Window(6 * 3600, 6 * 3600 + 1800, 600, True),
+                Window(6 * 3600 + 1800, 7 * 3600, 300, False),
+                Window(16 * 3600, 18 * 3600, 600, False),
+            ),
+        )
+    }
+    assert not index.repeated_trips["T1"].is_exact
+    # One trip, however many of its windows overlap; none between them.
+    running = [index.trips_running_at(seattle(7, 1, hour, 45)) for hour in (5, 6, 7, 15, 16, 18)]
+    assert running == [0, 1, 0, 0, 1, 0]
+    assert index.trips_running_at(seattle(7, 1, 7, 30)) == 1
+
+
+def test_a_frequency_that_cannot_be_read_leaves_the_trip_as_its_stop_times_have_it() -> None:
+    files = small_feed_files()
+    files["frequencies.txt"] = csv_text(
+        "trip_id,start_time,end_time,headway_secs",
+        "T1,,07:00:00,600",
+        "T1,09:00:00,08:00:00,600",
+        "T9,6:00:00,7:00:00,9",
+    )
+    index = index_of(feed_zip(files))
+    assert index.repeated_trips == {}
+    assert index.trips["T1"] == SMALL.trips["T1"]
+
+
+def test_a_direction_that_is_blank_or_none_of_the_two_is_none() -> None:
+    files = small_feed_files()
+    files["trips.txt"] = csv_text(
+        "route_id,service_id,trip_id,direction_id", "7,DAY,T1,1", "7,DAY,T2,", "7,DAY,NIGHT,north"
+    )
+    directions = {trip_id: trip.direction_id for trip_id, trip in index_of(feed_zip(files)).trips.items()}
+    assert directions == {"T1": 1, "T2": None, "NIGHT": None}
+    files["trips.txt"] = csv_text("route_id,service_id,trip_id", "7,DAY,T1")
+    assert index_of(feed_zip(files)).trips["T1"].direction_id is None
+
+
+def test_a_trip_or_stop_without_an_id_is_not_in_the_index() -> None:
+    files = small_feed_files()
+    files["trips.txt"] += "007,DAY,,North End,0,\n"
+    files["stops.txt"] += ",Nowhere,47.6,-122.3,0,\n"
+    index = index_of(feed_zip(files))
+    assert list(index.trips) == ["NIGHT", "T1", "T2"]
+    assert not index.is_known_trip("")
+    assert not index.is_known_stop("")
+
+
+def test_a_service_runs_on_its_dates_only() -> None:
+    assert SMALL.runs_on("T1", date(2026, 7, 1))
+    assert not SMALL.runs_on("T1", date(2025, 12, 31))
+    assert not SMALL.runs_on("T1", date(2027, 1, 1))
+    assert not SMALL.runs_on("T9", date(2026, 7, 1))
+    assert SMALL.service_ids_on(date(2025, 12, 31)) == frozenset()
+    assert not SMALL.covers(seattle(1, 1, 0) - timedelta(seconds=1))
+    assert SMALL.covers(seattle(1, 1, 0))
+
+
+def test_a_feed_whose_services_never_run_covers_no_time() -> None:
+    index = index_of(
+        small_feed(
+            replaced={"calendar.txt": "service_id\n", "calendar_dates.txt": "service_id,date,exception_type\n"},
+            without=["calendar.txt"],
+        )
+    )
+    assert (index.first_date, index.last_date) == (None, None)
+    assert not index.covers(seattle(7, 1, 8))
+    assert index.trips_running_at(seattle(7, 1, 8, 10)) == 0
+    assert index.dates_by_service == {}
 
 
 def test_the_same_feed_gives_the_same_bytes_whatever_the_order_of_its_trips() -> None:
@@ -161,23 +238,38 @@ def test_a_feed_that_lacks_what_the_index_is_made_of_has_none(
         build_schedule_index(Feed.from_bytes(small_feed(replaced=replaced, without=without)))
 
 
-def test_what_is_no_index_is_refused() -> None:
+def test_what_is_no_index_or_a_damaged_one_is_refused_when_it_is_read() -> None:
     good = build_schedule_index(Feed.from_bytes(small_feed()))
-    document = orjson.loads(gzip.decompress(good))
-    bad = [
-        b"",
-        b"PK\x03\x04",
-        good[:-20],
-        gzip.compress(b"[]"),
-        gzip.compress(orjson.dumps({"form": 1})),
-        gzip.compress(orjson.dumps(document | {"timezone": "Mars/Olympus"})),
-        gzip.compress(orjson.dumps(document | {"trips": document["trips"] | {"end_s": []}})),
-    ]
-    for data in bad:
-        with pytest.raises(FeedStructureError, match="not a schedule index"):
+    ScheduleIndex.from_bytes(good)
+    for data, said in [
+        (b"", r"not a schedule index \(0 bytes\)"),
+        (b"PK\x03\x04", "not a schedule index"),
+        (good[:40], "cut off after 40 bytes"),
+        (good[:-20], "damaged or cut off"),
+        (good[:-1] + bytes([good[-1] ^ 1]), "damaged or cut off"),
+        (good.replace(b"Los_Angeles", b"Los_Demonios"[:11]), "damaged or cut off"),
+        (gzip.compress(b'{"form": 1}'), "form 1 is; this version reads form 2: publish the schedule again"),
+        (good.replace(b"form 2", b"form 3"), "has form 3, this version reads form 2: publish the schedule again"),
+    ]:
+        with pytest.raises(FeedStructureError, match=said):
             ScheduleIndex.from_bytes(data)
-    with pytest.raises(FeedStructureError, match="has form 2, this version reads 1"):
-        ScheduleIndex.from_bytes(gzip.compress(orjson.dumps(document | {"form": 2})))
+    facts = {"timezone": "Mars/Olympus", "feed_version": "", "service_ids": [], "route_ids": []}
+    with pytest.raises(FeedStructureError, match=r"not a schedule index .*Mars/Olympus"):
+        ScheduleIndex.from_bytes(pack(facts, {}))
+
+
+def test_the_first_line_says_what_the_file_is() -> None:
+    data = build_schedule_index(Feed.from_bytes(small_feed()))
+    assert data.partition(b"\n")[0] == b"continuous_gtfs schedule index, form 2"
+
+
+def test_reading_an_index_brings_in_neither_numpy_nor_pandas() -> None:
+    code = (
+        "import sys, continuous_gtfs.gtfs.schedule_index, continuous_gtfs.gtfs.trip_runs;"
+        "print(sorted({'numpy', 'pandas', 'pyarrow'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True, timeout=60)
+    assert done.stdout.strip() == "[]"
 
 
 def running_by_counting(index: ScheduleIndex, now: datetime) -> int:
@@ -214,7 +306,7 @@ def test_the_count_of_running_trips_is_that_of_its_definition(now: datetime) -> 
 def test_a_real_schedule_is_indexed_whole_and_has_trips_running_by_day(name: str, trips: int, moment: datetime) -> None:
     data = real_data_path(name).read_bytes()
     index = index_of(data)
-    assert len(index.trips) == trips
+    assert len(index.trips) == trips == sum(index.is_known_trip(trip_id) for trip_id in list(index.trips))
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         stops = archive.read("stops.txt").decode("utf-8-sig").splitlines()
     assert len(index.stop_ids) == len(stops) - 1
