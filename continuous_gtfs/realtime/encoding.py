@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import math
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import orjson
@@ -23,10 +23,7 @@ Writer = Callable[[Any], Any]
 
 _INT64_KINDS = (FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64)
 _FLOAT32 = struct.Struct("<f")
-
-# Of every field met so far, in all descriptor pools: bounded by the schemas, not by the feeds. Descriptors are
-# compared by identity; being a key here keeps one alive. A second thread at worst finds the same answer again.
-_writers: dict[FieldDescriptor, tuple[str, Writer | None]] = {}
+_pack_float32, _unpack_float32 = _FLOAT32.pack, _FLOAT32.unpack
 
 
 def feed_to_json(message: Message) -> bytes:
@@ -40,55 +37,81 @@ def feed_to_json(message: Message) -> bytes:
         UnreadableMessageError: A text field is not UTF-8. ``MessageToJson`` would publish Python's notation
             of the bytes.
     """
-    return orjson.dumps(_message(message))
+    try:
+        return orjson.dumps(_message(message))
+    except TypeError:
+        # Protobuf hands out bytes in place of text that is not UTF-8; to look at each text takes longer than this.
+        for name, text in _unreadable_texts(message):
+            raise UnreadableMessageError(f"{name} is {text[:80]!r}, which is not UTF-8: mend it in a step") from None
+        raise
+
+
+class _Writers(dict[FieldDescriptor, tuple[str, Writer | None]]):
+    """The name of each field met so far and how its values are written: None where they are JSON values already.
+
+    Of all descriptor pools, so bounded by the schemas and not by the feeds. Descriptors are compared by identity; being
+    a key here keeps one alive. A second thread at worst finds the same answer again.
+    """
+
+    def __missing__(self, field: FieldDescriptor) -> tuple[str, Writer | None]:
+        name = f"[{field.full_name}]" if field.is_extension else field.name
+        known = self[field] = name, _writer(field)
+        return known
+
+
+class _EnumNames(dict[int, str | int]):
+    """Names by number. A number without one can only stand in an open enum, and stays a number."""
+
+    def __missing__(self, number: int) -> int:
+        return number
+
+
+_writers = _Writers()
 
 
 def _message(message: Message) -> dict[str, Any]:
     document: dict[str, Any] = {}
     for field, value in message.ListFields():
-        known = _writers.get(field)
-        if known is None:
-            known = _writers[field] = _name(field), _writer(field)
-        name, write = known
+        name, write = _writers[field]
         document[name] = value if write is None else write(value)
     return document
 
 
-def _name(field: FieldDescriptor) -> str:
-    return f"[{field.full_name}]" if field.is_extension else field.name
+def _messages(messages: Iterable[Message]) -> list[dict[str, Any]]:
+    """``_message`` of each, without a call for each: most messages of a feed lie in lists."""
+    documents = []
+    for message in messages:
+        document: dict[str, Any] = {}
+        for field, value in message.ListFields():
+            name, write = _writers[field]
+            document[name] = value if write is None else write(value)
+        documents.append(document)
+    return documents
 
 
 def _writer(field: FieldDescriptor) -> Writer | None:
-    """How a field's value becomes a JSON value; None where it is one already."""
-    if not field.is_repeated:
-        return _single_writer(field)
     single = _single_writer(field)
+    if not field.is_repeated:
+        return single
     if single is None:
         return list
-
-    def write_each(values: Any) -> list[Any]:
-        return [single(value) for value in values]
-
-    return write_each
+    if single is _message:
+        return _messages
+    return lambda values: [single(value) for value in values]
 
 
 def _single_writer(field: FieldDescriptor) -> Writer | None:
-    kind = field.cpp_type
     if field.message_type is not None:
         return _message if _is_plain(field.message_type) else _other_message
     if field.enum_type is not None:
-        names = {value.number: value.name for value in field.enum_type.values}
-        # A number without a name can only stand in an open enum, and stays a number.
-        return lambda number: names.get(number, number)
-    if kind == FieldDescriptor.CPPTYPE_STRING:
-        if field.type == FieldDescriptor.TYPE_BYTES:
-            return lambda data: base64.b64encode(data).decode()
-        return _text_writer(field)
-    if kind in _INT64_KINDS:
+        return _EnumNames({value.number: value.name for value in field.enum_type.values}).__getitem__
+    if field.type == FieldDescriptor.TYPE_BYTES:
+        return lambda data: base64.b64encode(data).decode()
+    if field.cpp_type in _INT64_KINDS:
         return str
-    if kind == FieldDescriptor.CPPTYPE_FLOAT:
+    if field.cpp_type == FieldDescriptor.CPPTYPE_FLOAT:
         return _float32
-    if kind == FieldDescriptor.CPPTYPE_DOUBLE:
+    if field.cpp_type == FieldDescriptor.CPPTYPE_DOUBLE:
         return _float64
     return None
 
@@ -106,15 +129,14 @@ def _other_message(message: Message) -> Any:
     return json_format.MessageToDict(message, preserving_proto_field_name=True)
 
 
-def _text_writer(field: FieldDescriptor) -> Writer:
-    name = field.full_name
-
-    def write(text: str | bytes) -> str:
-        if isinstance(text, bytes):
-            raise UnreadableMessageError(f"{name} is {text[:80]!r}, which is not UTF-8: mend it in a step")
-        return text
-
-    return write
+def _unreadable_texts(message: Message) -> Iterator[tuple[str, bytes]]:
+    for field, value in message.ListFields():
+        values = value if field.is_repeated else (value,)
+        for one in values:
+            if isinstance(one, Message):
+                yield from _unreadable_texts(one)
+            elif isinstance(one, bytes) and field.type != FieldDescriptor.TYPE_BYTES:
+                yield field.full_name, one
 
 
 def _float64(value: float) -> float | str:
@@ -133,8 +155,8 @@ def _float32(value: float) -> float | str:
 
 def shortest_float32(value: float) -> float:
     """The shortest decimal that is this finite 32-bit float: 47.6 rather than 47.599998474121094."""
-    for digits in (6, 7, 8):
-        short = float(f"{value:.{digits}g}")
-        if _FLOAT32.unpack(_FLOAT32.pack(short))[0] == value:
+    for form in ("%.6g", "%.7g", "%.8g"):
+        short = float(form % value)
+        if _unpack_float32(_pack_float32(short))[0] == value:
             return short
     return float(f"{value:.9g}")
