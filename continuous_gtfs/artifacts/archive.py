@@ -6,6 +6,8 @@ version they are. Not here: what is published (``publication``), and detecting v
     archive/blobs/<aa>/<sha256>                       the bytes
     versions/<environment>/<feed>/<version_id>.json   one FeedVersion
     latest/<environment>/<feed>.json                  the FeedVersion with the newest fetched_at
+
+Realtime versions of past hours lie in packs instead (``packs``), where they are found all the same.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
 
+from continuous_gtfs.artifacts.packs import Packs
 from continuous_gtfs.artifacts.store import (
     ObjectNotFoundError,
     PreconditionFailedError,
@@ -33,6 +36,7 @@ class Archive:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._packs = Packs(store)
 
     def save(self, version: FeedVersion, body: bytes) -> FeedVersion:
         """Store a version: its bytes, then its record. Idempotent; repairs a blob that was damaged.
@@ -54,13 +58,14 @@ class Archive:
                 "nothing was stored"
             )
         self._save_blob(digest, body)
-        recorded = self._advance(_record_key(version.environment, version.feed, version.version_id), version)
-        self._advance(_latest_key(version.environment, version.feed), recorded, is_pointer=True)
+        recorded = self._advance(record_key(version.environment, version.feed, version.version_id), version)
+        self._advance(latest_key(version.environment, version.feed), recorded, is_pointer=True)
         return recorded
 
     def find(self, environment: str, feed: str, version_id: str) -> FeedVersion | None:
         """One version's record; None where the archive has no such version."""
-        return self._read_record(_record_key(environment, feed, version_id))
+        found = self._read_record(record_key(environment, feed, version_id))
+        return found or self._packs.find(environment, feed, version_id)
 
     def read(self, version: FeedVersion) -> bytes:
         """The bytes of a version, checked.
@@ -68,11 +73,13 @@ class Archive:
         Raises:
             ArchiveCorruptError: They are gone or are not what was stored. A rerun reads the same bytes.
         """
-        key = _blob_key(version.body_digest)
+        key = blob_key(version.body_digest)
         advice = "restore it from a backup, or let the vendor's feed be fetched again"
         try:
             body = self._store.read(key)
         except ObjectNotFoundError as error:
+            if packed := self._packs.read(version):
+                return packed
             raise ArchiveCorruptError(
                 f"{version.feed_id} version {version.version_id}: its bytes {key} are gone; {advice}"
             ) from error
@@ -84,20 +91,30 @@ class Archive:
         return body
 
     def versions(self, environment: str, feed: str) -> list[FeedVersion]:
-        """Every version, oldest ``fetched_at`` first. Reads every record: not for each tick."""
+        """Every version, oldest ``fetched_at`` first. Reads every record and every pack: not for each tick."""
+        known: dict[str, FeedVersion] = {}
+        for version in (*self._packs.versions(environment, feed), *self.unpacked(environment, feed)):
+            # One that came back after its hour was packed has a newer record beside the pack.
+            if version.version_id not in known or _order(known[version.version_id]) < _order(version):
+                known[version.version_id] = version
+        return sorted(known.values(), key=_order)
+
+    def unpacked(self, environment: str, feed: str) -> list[FeedVersion]:
+        """The versions that have a record of their own, in the order of their ids."""
         keys = self._store.list(f"versions/{environment}/{feed}/")
-        records = [record for key in keys if (record := self._read_record(key))]
-        return sorted(records, key=_order)
+        return [record for key in keys if (record := self._read_record(key))]
 
     def latest(self, environment: str, feed: str) -> FeedVersion | None:
         """The version with the newest ``fetched_at``, from one read; None where none was archived."""
-        pointed_at = self._read_record(_latest_key(environment, feed))
+        pointed_at = self._read_record(latest_key(environment, feed))
         if pointed_at:
             return pointed_at
-        return max(self.versions(environment, feed), key=_order, default=None)
+        if unpacked := self.unpacked(environment, feed):
+            return max(unpacked, key=_order)
+        return max(self._packs.versions(environment, feed), key=_order, default=None)
 
     def _save_blob(self, digest: str, body: bytes) -> None:
-        key = _blob_key(digest)
+        key = blob_key(digest)
 
         def attempt() -> None:
             content_type = "application/octet-stream"
@@ -163,13 +180,13 @@ def _order(version: FeedVersion) -> tuple[float, str]:
     return version.fetched_at.timestamp(), version.version_id
 
 
-def _blob_key(digest: str) -> str:
+def blob_key(digest: str) -> str:
     return f"archive/blobs/{digest[:2]}/{digest}"
 
 
-def _record_key(environment: str, feed: str, version_id: str) -> str:
+def record_key(environment: str, feed: str, version_id: str) -> str:
     return f"versions/{environment}/{feed}/{version_id}.json"
 
 
-def _latest_key(environment: str, feed: str) -> str:
+def latest_key(environment: str, feed: str) -> str:
     return f"latest/{environment}/{feed}.json"
