@@ -57,11 +57,13 @@ class StepFailedError(PermanentError):
 
     Attributes:
         result: The failed step's ``pipeline.results.StepResult``; untyped here, since errors know no layer.
+        earlier: Those of the steps before it, where a list of steps was run.
     """
 
     def __init__(self, message: str, *, result: Any = None) -> None:
         super().__init__(message)
         self.result = result
+        self.earlier: tuple[Any, ...] = ()
 
 
 class GateFailedError(PermanentError):

@@ -50,5 +50,5 @@ def failure_of(error: ContinuousGtfsError) -> Failure:
     """The error as Dagster shows it."""
     metadata: dict[str, str | TableMetadataValue] = {"error": type(error).__name__}
     if isinstance(error, StepFailedError) and isinstance(error.result, StepResult):
-        metadata.update(step_tables([error.result]))
+        metadata.update(step_tables([*error.earlier, error.result]))
     return Failure(description=str(error), metadata=metadata, allow_retries=False)

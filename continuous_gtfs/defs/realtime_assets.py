@@ -24,6 +24,7 @@ from continuous_gtfs.defs.realtime_guards import check_specs
 from continuous_gtfs.defs.realtime_publication import publish_feed
 from continuous_gtfs.defs.realtime_transform import transform
 from continuous_gtfs.defs.resources import Artifacts
+from continuous_gtfs.defs.step_results import step_tables
 from continuous_gtfs.errors import ContinuousGtfsError, PermanentError
 from continuous_gtfs.pims.catalog import FeedSource
 from continuous_gtfs.pipeline.hashing import code_version
@@ -74,7 +75,10 @@ def realtime_assets(
                 raise transient[0]
         if refused:
             raise Failure(
-                description=f"not published, the last good feed stays: {' | '.join(refused)}", allow_retries=False
+                description=f"not published, the last good feed stays: {' | '.join(refused)}",
+                # What is not published has no materialization that could carry what the steps did.
+                metadata=step_tables(transformed.results),
+                allow_retries=False,
             )
 
     return publish_realtime

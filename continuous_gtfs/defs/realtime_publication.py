@@ -14,6 +14,7 @@ from continuous_gtfs.artifacts.manifest import is_older, normalized_order
 from continuous_gtfs.artifacts.publication import Publication, PublicationObject
 from continuous_gtfs.defs import keys
 from continuous_gtfs.defs.realtime_guards import check_result, judge
+from continuous_gtfs.defs.realtime_pictures import AGE_HISTORY_FACT, age_history, grown_age_history, pictures
 from continuous_gtfs.defs.realtime_transform import Transformed
 from continuous_gtfs.defs.resources import Artifacts
 from continuous_gtfs.defs.step_results import step_tables
@@ -55,13 +56,15 @@ def publish_feed(
         if told:
             return [f"{environment}/{feed}: {told}"]
     # What is live already is published again all the same: a run that died half-way left something to finish.
+    now = datetime.now(UTC)
+    ages = age_history(live) if is_live else grown_age_history(live, transformed.versions[feed], now=now)
     publication = publisher.publish(
         name,
         objects,
         label=label,
         order=order,
-        manifest=_facts(transformed, steps, context.run.run_id),
-        now=datetime.now(UTC),
+        manifest={**_facts(transformed, steps, context.run.run_id), AGE_HISTORY_FACT: ages.to_text()},
+        now=now,
         keep_versions=agency.keep_realtime_versions,
     )
     if publication.outcome == "superseded":
@@ -147,7 +150,8 @@ def _materialization(
             "url_path": f"{manifest.name}.pb",
             "live_label": manifest.label,
             "schedule_label": transformed.schedule.label,
-            **step_tables(transformed.results),
+            **pictures(transformed.feeds.message(feed), manifest, now=now),
+            **step_tables(transformed.results, feed=feed),
         },
         data_version=DataVersion(manifest.label),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 from dagster import MetadataValue, TableColumn, TableMetadataValue, TableRecord, TableSchema
 
@@ -33,15 +33,20 @@ _Record = dict[str, str | int | float]
 _FINDINGS = {"step": "string", "severity": "string", "finding": "string"}
 
 
-def step_tables(results: Sequence[StepResult]) -> Mapping[str, TableMetadataValue]:
+def step_tables(results: Sequence[StepResult], *, feed: str | None = None) -> Mapping[str, TableMetadataValue]:
     """Metadata by name: ``steps``, a row a step in order; ``step_rows``, a row for each file (or feed) of which a step
     removed, added or changed rows; ``step_findings``, a row a finding. The last two only where they have rows.
+
+    Args:
+        feed: For a realtime run, the feed whose page it is: of the last two only the rows about it or about no
+            feed, since what is about its sibling stands at the sibling; and its entities also after a step that
+            changed none of them.
     """
     tables: dict[str, tuple[Mapping[str, str], list[_Record]]] = {
         "steps": (_STEPS, [_step(result) for result in results]),
         "step_rows": (
             _ROWS,
-            [_rows(result, file, found) for result in results for file, found in sorted(result.changes.items())],
+            [_rows(result, file) for result in results for file in sorted(_counted(result, feed))],
         ),
         "step_findings": (
             _FINDINGS,
@@ -49,6 +54,7 @@ def step_tables(results: Sequence[StepResult]) -> Mapping[str, TableMetadataValu
                 {"step": result.name, "severity": finding.severity, "finding": finding.message}
                 for result in results
                 for finding in result.findings
+                if feed is None or finding.file in (None, feed)
             ],
         ),
     }
@@ -87,7 +93,14 @@ def _step(result: StepResult) -> _Record:
     }
 
 
-def _rows(result: StepResult, file: str, found: RowChanges) -> _Record:
+def _counted(result: StepResult, feed: str | None) -> Set[str]:
+    if feed is None:
+        return result.changes.keys()
+    return {feed} & (result.changes.keys() | result.rows_before.keys() | result.rows_after.keys())
+
+
+def _rows(result: StepResult, file: str) -> _Record:
+    found = result.changes.get(file, RowChanges())
     return {
         "step": result.name,
         "file": file,

@@ -131,6 +131,7 @@ def run_steps(
         try:
             feed, result = run_step(step, feed, now=now, inputs=inputs)
         except StepFailedError as error:
+            error.earlier = tuple(results)
             if on_result is not None:
                 on_result(error.result)
             raise

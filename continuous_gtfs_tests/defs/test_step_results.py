@@ -14,7 +14,7 @@ from continuous_gtfs.defs.step_results import step_summary, step_tables
 from continuous_gtfs.gtfs.feed import Feed
 from continuous_gtfs.gtfs.steps import RemoveRows, UpdateFields
 from continuous_gtfs.gtfs.where import where
-from continuous_gtfs.pipeline.results import RowChanges, StepResult
+from continuous_gtfs.pipeline.results import Finding, RowChanges, StepResult
 from continuous_gtfs.pipeline.running import check_steps
 from continuous_gtfs.pipeline.step import step
 from continuous_gtfs_tests.builders import small_feed
@@ -109,3 +109,28 @@ def test_a_large_number_is_told_with_commas_and_none_is_left_out() -> None:
         ("b.txt", 1),
     ]
     assert step_summary([]) == "0 ok"
+
+
+def test_on_the_page_of_a_feed_stands_what_is_about_it_also_where_nothing_of_it_was_changed() -> None:
+    feeds = ("trip_updates", "vehicle_positions")
+    result = StepResult(
+        name="filter_stops",
+        status="success",
+        duration_s=0.0012,
+        rows_before=dict.fromkeys(feeds, 9),
+        rows_after={"trip_updates": 9, "vehicle_positions": 8},
+        changes={"vehicle_positions": RowChanges(removed=1)},
+        findings=(
+            Finding("info", "one", "of the vehicles", file="vehicle_positions"),
+            Finding("info", "two", "of the trips", file="trip_updates"),
+            Finding("warning", "three", "of both"),
+        ),
+        source_hash="0",
+    )
+    for feed, after, said in (("trip_updates", 9, "of the trips"), ("vehicle_positions", 8, "of the vehicles")):
+        tables = step_tables([result], feed=feed)
+        assert [record.data["duration_ms"] for record in tables["steps"].records] == [1.2]
+        (row,) = tables["step_rows"].records
+        assert (row.data["file"], row.data["before"], row.data["after"]) == (feed, 9, after)
+        assert [record.data["finding"] for record in tables["step_findings"].records] == [said, "of both"]
+    assert "step_rows" not in step_tables([result], feed="alerts")

@@ -50,6 +50,7 @@ def test_a_step_that_raises_fails_with_what_it_reported_and_nothing_after_it_run
     assert isinstance(caught.value.__cause__, KeyError)
     assert caught.value.result.logs == ("began",)
     assert [(r.name, r.status) for r in seen] == [("add_word", "success"), ("breaks", "failed")]
+    assert [*caught.value.earlier, caught.value.result] == seen
     assert ran == []
     assert feed.files == {"a": ("w",)}
 
