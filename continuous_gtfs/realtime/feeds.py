@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from operator import ne
 from typing import Self
 
-from google.transit.gtfs_realtime_pb2 import FeedMessage
+from google.transit.gtfs_realtime_pb2 import FeedEntity, FeedHeader, FeedMessage
 
 from continuous_gtfs.errors import ConfigurationError, StepDefinitionError
 from continuous_gtfs.pipeline.results import SAMPLE_SIZE, RowChanges
@@ -15,9 +16,18 @@ from continuous_gtfs.realtime.messages import serialize_feed
 VEHICLE_POSITIONS = "vehicle_positions"
 TRIP_UPDATES = "trip_updates"
 
+_MOST_TEXTS = 8
+"""To look for more of them in the bytes takes longer than to go through the entities."""
+
 
 class _Held:
-    """One message as several forks share it. ``seal`` is its bytes when it was first handed out to read."""
+    """One message as several forks share it, and what it takes to find out whether it is still the same.
+
+    Attributes:
+        body: The bytes that it was parsed from; None for what a step made.
+        seal: Its bytes as written here, before anybody but its maker had it; None as long as nobody asked. Most
+            vendors write a message as it is written here, so that the body mostly serves and nothing is made for it.
+    """
 
     __slots__ = ("body", "message", "seal")
 
@@ -25,6 +35,12 @@ class _Held:
         self.message = message
         self.body = body
         self.seal: bytes | None = None
+
+    def is_as_lent(self) -> bool:
+        written = _written(self.message)
+        if self.seal is None and self.body is not None:
+            self.seal = written if written == self.body else _written(FeedMessage.FromString(self.body))
+        return written == self.seal
 
 
 class RealtimeFeeds:
@@ -61,21 +77,52 @@ class RealtimeFeeds:
         """
         held = self._find(name)
         if name not in self._owned and name not in self._lent:
-            if held.seal is None:
-                held.seal = serialize_feed(held.message)
+            if held.seal is None and held.body is None:
+                held.seal = _written(held.message)
             self._lent[name] = held
         return held.message
 
+    def header(self, name: str) -> FeedHeader:
+        """A copy of a feed's header. To look at no more than that, nothing of the feed has to be guarded.
+
+        Raises:
+            ConfigurationError: This run has no such feed; ask with ``in`` first.
+        """
+        header = FeedHeader()
+        header.CopyFrom(self._find(name).message.header)
+        return header
+
+    def may_hold(self, name: str, texts: Iterable[str]) -> bool:
+        """Whether one of the texts may stand anywhere in a feed; a step that looks for them can else leave it alone.
+
+        Texts stand in the bytes as they are, and looking for a few there takes a fraction of going through the
+        entities. True may be a coincidence, and is the answer too where there are too many texts to look for.
+
+        Raises:
+            ConfigurationError: This run has no such feed; ask with ``in`` first.
+        """
+        held = self._find(name)
+        sought: list[str] = []
+        for text in sorted(texts, key=len):
+            if not any(shorter in text for shorter in sought):
+                sought.append(text)
+                if len(sought) > _MOST_TEXTS:
+                    return True
+        known = None if name in self._owned else held.body or held.seal
+        data = known or _written(held.message)
+        return any(text.encode() in data for text in sought)
+
     def edit(self, name: str) -> FeedMessage:
-        """A feed to change: a copy of this fork's own, the same one at each call.
+        """A feed to change: a copy of this fork's own, the same one at each call until ``changed_since``.
 
         Raises:
             ConfigurationError: This run has no such feed; ask with ``in`` first.
         """
         if name not in self._owned:
+            held = self._find(name)
             copy = FeedMessage()
-            copy.CopyFrom(self._find(name).message)
-            self._origin[name] = self._held[name].message
+            copy.CopyFrom(held.message)
+            self._origin.setdefault(name, held.message)
             self._held[name] = _Held(copy)
             self._owned.add(name)
         return self._held[name].message
@@ -87,7 +134,8 @@ class RealtimeFeeds:
             UnreadableMessageError: A step left the message without a required field.
         """
         held = self._find(name)
-        return serialize_feed(held.message) if held.body is None else held.body
+        made = held.body if held.body is not None else held.seal
+        return serialize_feed(held.message) if made is None or name in self._owned else made
 
     def fork(self) -> Self:
         fork = type(self)({})
@@ -99,20 +147,25 @@ class RealtimeFeeds:
         return {name: len(held.message.entity) for name, held in self._held.items()}
 
     def row_changes(self) -> Mapping[str, RowChanges]:
-        """Entities by feed name, told by their ids, that this fork's edits removed and added."""
-        return {name: _entity_changes(self._origin[name], self._held[name].message) for name in self._owned}
+        """Entities by feed name, told by their ids, that this fork's edits removed, added and changed."""
+        return {name: _entity_changes(self._origin[name], self._held[name].message) for name in self._origin}
 
     def changed_since(self, other: Self) -> frozenset[str]:
-        """Names of the feeds that were edited since ``other`` was forked.
+        """Names of the feeds that were edited since ``other`` was forked. What was edited is finished with this.
 
         Raises:
             StepDefinitionError: A message that was lent for reading was changed, and with it the other forks.
+            UnreadableMessageError: An edited message lacks a required field.
         """
         for name, held in self._lent.items():
-            if serialize_feed(held.message) != held.seal:
+            if not held.is_as_lent():
                 raise StepDefinitionError(
                     f"{name}: the step changed what message({name!r}) gave it to read; change edit({name!r}) instead"
                 )
+        for name in self._owned:
+            # Found out here, it is the fault of the step that did it.
+            self._held[name].seal = serialize_feed(self._held[name].message)
+        self._owned.clear()
         return frozenset(
             name for name in self._held.keys() | other._held.keys() if self._held.get(name) is not other._held.get(name)
         )
@@ -125,8 +178,19 @@ class RealtimeFeeds:
 
 
 def _entity_changes(before: FeedMessage, after: FeedMessage) -> RowChanges:
-    ids_before, ids_after = (Counter(entity.id for entity in message.entity) for message in (before, after))
-    removed = ids_before - ids_after
+    ids_before, ids_after = ([entity.id for entity in message.entity] for message in (before, after))
+    if ids_before == ids_after:
+        return RowChanges(changed=sum(map(ne, before.entity, after.entity)))
+    counts_before, counts_after = Counter(ids_before), Counter(ids_after)
+    removed = counts_before - counts_after
+    kept: dict[str, FeedEntity] = dict(zip(ids_after, after.entity, strict=True))
     return RowChanges(
-        removed=removed.total(), added=(ids_after - ids_before).total(), removed_sample=tuple(removed)[:SAMPLE_SIZE]
+        removed=removed.total(),
+        added=(counts_after - counts_before).total(),
+        changed=sum(entity.id in kept and entity != kept[entity.id] for entity in before.entity),
+        removed_sample=tuple(removed)[:SAMPLE_SIZE],
     )
+
+
+def _written(message: FeedMessage) -> bytes:
+    return message.SerializePartialToString(deterministic=True)
