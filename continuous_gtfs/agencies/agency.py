@@ -10,6 +10,7 @@ location never pays for what only the schedule needs:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -21,6 +22,7 @@ from continuous_gtfs.gtfs.checks.thresholds import ScheduleThresholds
 from continuous_gtfs.pims.catalog import FeedKind, FeedSource
 from continuous_gtfs.pipeline.running import check_steps
 from continuous_gtfs.pipeline.step import Step
+from continuous_gtfs.realtime.guards.thresholds import RealtimeThresholds
 
 __all__ = [
     "DEFAULT_AGENCY",
@@ -47,17 +49,6 @@ class Freshness:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeThresholds:
-    """The numbers behind the realtime guards.
-
-    Attributes:
-        header_age_s: A feed whose header timestamp is older, in seconds, is not published.
-    """
-
-    header_age_s: float = 90
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Agency:
     """One agency: its feeds and the numbers by which they are judged.
 
@@ -71,6 +62,7 @@ class Agency:
         realtime_freshness: For the vendor's realtime feeds and what is published from them.
         schedule: Thresholds of the schedule's gates.
         realtime: Thresholds of the realtime guards.
+        realtime_feeds: By feed, the thresholds that hold for it instead: alerts that keep their header for an hour.
         keep_schedule_versions: How many published schedules stay reachable at their own URL.
         keep_realtime_versions: The same, for each realtime feed.
     """
@@ -83,7 +75,8 @@ class Agency:
     schedule_freshness: Freshness
     realtime_freshness: Freshness
     schedule: ScheduleThresholds = field(default_factory=ScheduleThresholds)
-    realtime: RealtimeThresholds = RealtimeThresholds()
+    realtime: RealtimeThresholds = field(default_factory=RealtimeThresholds)
+    realtime_feeds: Mapping[str, RealtimeThresholds] = field(default_factory=dict)
     keep_schedule_versions: int = 20
     keep_realtime_versions: int = 30
 
@@ -92,12 +85,22 @@ class Agency:
         repeated = sorted({feed_id for feed_id in seen if seen.count(feed_id) > 1})
         if repeated:
             raise ConfigurationError(f"agency {self.name} declares {', '.join(repeated)} more than once")
+        known = {source.feed for source in self.feeds if source.kind is FeedKind.REALTIME}
+        if unknown := sorted(self.realtime_feeds.keys() - known):
+            raise ConfigurationError(
+                f"agency {self.name}: realtime_feeds names {', '.join(unknown)}; its realtime feeds are "
+                f"{', '.join(sorted(known)) or 'none'}"
+            )
         ZoneInfo(self.timezone)
 
     @property
     def environments(self) -> tuple[str, ...]:
         """Environments in the order in which their feeds are declared."""
         return tuple(dict.fromkeys(source.environment for source in self.feeds))
+
+    def thresholds_of(self, feed: str) -> RealtimeThresholds:
+        """The numbers by which one realtime feed is judged."""
+        return self.realtime_feeds.get(feed, self.realtime)
 
     def sources(self, environment: str, kind: FeedKind) -> tuple[FeedSource, ...]:
         """The environment's feeds of one kind, in declared order."""

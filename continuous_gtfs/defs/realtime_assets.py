@@ -20,7 +20,7 @@ from continuous_gtfs.agencies.agency import Agency
 from continuous_gtfs.defs import keys
 from continuous_gtfs.defs.external_assets import freshness_policy
 from continuous_gtfs.defs.failures import REALTIME_RETRIES, failures_explained
-from continuous_gtfs.defs.realtime_guards import check_specs
+from continuous_gtfs.defs.realtime_guards import guards_spec
 from continuous_gtfs.defs.realtime_publication import publish_feed
 from continuous_gtfs.defs.realtime_transform import transform
 from continuous_gtfs.defs.resources import Artifacts
@@ -42,7 +42,7 @@ def realtime_assets(
     @multi_asset(
         name=f"publish_realtime_{environment}",
         specs=[_spec(agency, environment, feed, feeds, version) for feed in feeds],
-        check_specs=[check for feed in feeds for check in check_specs(agency, environment, feed)],
+        check_specs=[guards_spec(environment, feed) for feed in feeds],
         can_subset=True,
     )
     def publish_realtime(

@@ -1,71 +1,156 @@
-"""The guards as blocking checks inside the published assets: their names, what they are held against, their results.
+"""The guards as one blocking check inside each published asset: what they are held against, what an operator accepts.
 
-Not here: what each guard measures (``realtime.guards``).
+Not here: what each guard measures (``realtime.guards``). One check for all of them, with a row for each in its table,
+since every check costs three rows of Dagster's event log in every run.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 
-from dagster import AssetCheckResult, AssetCheckSpec
+from dagster import (
+    AssetCheckResult,
+    AssetCheckSeverity,
+    AssetCheckSpec,
+    DagsterRun,
+    MetadataValue,
+    TableColumn,
+    TableMetadataValue,
+    TableRecord,
+    TableSchema,
+)
 
+from continuous_gtfs import names
 from continuous_gtfs.agencies.agency import Agency
-from continuous_gtfs.artifacts.manifest import Manifest
+from continuous_gtfs.artifacts.manifest import Manifest, Order, is_older
 from continuous_gtfs.defs import keys
 from continuous_gtfs.defs.realtime_transform import Transformed
-from continuous_gtfs.realtime.guards import GuardResult, has_entities, header_age
+from continuous_gtfs.errors import ConfigurationError
+from continuous_gtfs.gtfs.checks.accept import accepted_names
+from continuous_gtfs.realtime.guards.judging import ACCEPTABLE, GUARDS, LiveFeed, judge_feed
+from continuous_gtfs.realtime.guards.result import GuardResult
 
-HEADER_AGE_CHECK = "header_age_is_within_limit"
-ENTITIES_CHECK = "has_entities_while_trips_run"
+GUARDS_CHECK = "guards_hold"
 
-
-def check_specs(agency: Agency, environment: str, feed: str) -> list[AssetCheckSpec]:
-    """The blocking checks of one published feed."""
-    asset = keys.published_realtime_key(environment, feed)
-    return [
-        AssetCheckSpec(
-            HEADER_AGE_CHECK,
-            asset=asset,
-            blocking=True,
-            description=f"The header timestamp is at most {agency.realtime.header_age_s:g} s old.",
-        ),
-        AssetCheckSpec(
-            ENTITIES_CHECK,
-            asset=asset,
-            blocking=True,
-            description="The feed has entities while the published schedule has trips running.",
-        ),
-    ]
+_COLUMNS = {
+    "guard": "string",
+    "result": "string",
+    "value": "float",
+    "threshold": "float",
+    "unit": "string",
+    "message": "string",
+}
+_SCHEMA = TableSchema(columns=[TableColumn(name, kind) for name, kind in _COLUMNS.items()])
 
 
-def judge(
-    agency: Agency, transformed: Transformed, feed: str, live: Manifest | None
-) -> tuple[GuardResult, GuardResult]:
-    """What the guards say of one feed of a run, held against what is live."""
-    now = datetime.now(UTC)
-    index = transformed.schedule.index
-    return (
-        # The vendor's own header: a step may have written another, and the order of publications is the vendor's.
-        header_age(transformed.raw[feed], now=now, max_age_s=agency.realtime.header_age_s),
-        has_entities(
-            transformed.feeds.message(feed),
-            published_entities=live.facts.get("entities", {}).get(feed) if live else None,
-            # A schedule that has expired cannot tell that no trip runs.
-            trips_running=index.trips_running_at(now) if index is not None and index.covers(now) else None,
-        ),
+def guards_spec(environment: str, feed: str) -> AssetCheckSpec:
+    """The blocking check of one published feed."""
+    return AssetCheckSpec(
+        GUARDS_CHECK,
+        asset=keys.published_realtime_key(environment, feed),
+        blocking=True,
+        description=f"Each of these claims holds, by the numbers in the agency's feeds.py: {', '.join(GUARDS)}.",
     )
 
 
-def check_result(environment: str, feed: str, guard: GuardResult) -> AssetCheckResult:
-    """A guard's result as Dagster shows it."""
+def operator_accepts(run: DagsterRun) -> frozenset[str]:
+    """The guards whose failure is a warning in this run, by its tag ``continuous_gtfs/accept``.
+
+    Raises:
+        ConfigurationError: They are not named one by one, or what is named cannot be accepted.
+    """
+    accepted = accepted_names(run.tags.get(names.ACCEPT_TAG, ""))
+    if refused := sorted(accepted - ACCEPTABLE):
+        raise ConfigurationError(
+            f"{', '.join(refused)} cannot be accepted in a realtime run; what can is {', '.join(sorted(ACCEPTABLE))}"
+        )
+    return accepted
+
+
+def is_late(order: Order, live: Manifest | None) -> bool:
+    """Whether a version was overtaken: what is live is newer and was fetched later.
+
+    Older by its header and yet fetched later is another matter: then the vendor has gone back in time.
+    """
+    return live is not None and is_older(order, live.order) and is_older(order[1:], live.order[1:])
+
+
+def judge(agency: Agency, transformed: Transformed, feed: str, live: Manifest | None) -> list[GuardResult]:
+    """What the guards say of one feed of a run, held against what is live."""
+    return judge_feed(
+        feed,
+        transformed.feeds.message(feed),
+        raw=transformed.raw[feed],
+        duplicates=transformed.duplicates[feed],
+        live=None if live is None else _live_feed(live, feed),
+        index=transformed.schedule.index,
+        thresholds=agency.thresholds_of(feed),
+        now=datetime.now(UTC),
+    )
+
+
+def blocking(guards: Sequence[GuardResult], accepts: Collection[str]) -> str:
+    """The guards that fail and are not accepted, each with its name; empty where none does."""
+    return _told(guard for guard in guards if not guard.passed and guard.guard not in accepts)
+
+
+def accepted_facts(guards: Sequence[GuardResult], accepts: Collection[str]) -> dict[str, str]:
+    """By guard what an operator accepted, and why it would have blocked."""
+    return {guard.guard: guard.message for guard in guards if not guard.passed and guard.guard in accepts}
+
+
+def check_result(
+    environment: str, feed: str, guards: Sequence[GuardResult], accepts: Collection[str]
+) -> AssetCheckResult:
+    """The guards' results as Dagster shows them; accepted ones warn."""
+    failed = [guard for guard in guards if not guard.passed]
+    only_warns = bool(failed) and not blocking(guards, accepts)
+    if not failed:
+        description = f"all {len(guards)} guards hold"
+    else:
+        description = f"{'accepted by the operator: ' if only_warns else ''}{_told(failed)}"
     return AssetCheckResult(
         asset_key=keys.published_realtime_key(environment, feed),
-        check_name={"header_age": HEADER_AGE_CHECK, "has_entities": ENTITIES_CHECK}[guard.name],
-        passed=guard.passed,
-        description=guard.message,
+        check_name=GUARDS_CHECK,
+        passed=not failed,
+        severity=AssetCheckSeverity.WARN if only_warns else AssetCheckSeverity.ERROR,
+        description=description,
         metadata={
-            key: value
-            for key, value in {"value": guard.value, "threshold": guard.threshold}.items()
-            if value is not None
+            "guards": _table(guards, accepts),
+            **({"failed": ", ".join(guard.guard for guard in failed)} if failed else {}),
         },
+    )
+
+
+def _live_feed(live: Manifest, feed: str) -> LiveFeed:
+    timestamp = live.order[0]
+    return LiveFeed(
+        header_timestamp=int(timestamp) if timestamp and not isinstance(timestamp, str) else None,
+        entities=live.facts.get("entities", {}).get(feed),
+    )
+
+
+def _told(guards: Iterable[GuardResult]) -> str:
+    return "; ".join(f"{guard.guard}: {guard.message}" for guard in guards)
+
+
+def _table(guards: Sequence[GuardResult], accepts: Collection[str]) -> TableMetadataValue:
+    return MetadataValue.table(records=[_record(guard, accepts) for guard in guards], schema=_SCHEMA)
+
+
+def _record(guard: GuardResult, accepts: Collection[str]) -> TableRecord:
+    if guard.passed:
+        result = "holds" if guard.value is not None else "not asked"
+    else:
+        result = "accepted" if guard.guard in accepts else "fails"
+    return TableRecord(
+        {
+            "guard": guard.guard,
+            "result": result,
+            "value": "" if guard.value is None else guard.value,
+            "threshold": "" if guard.threshold is None else guard.threshold,
+            "unit": guard.unit,
+            "message": guard.message,
+        }
     )

@@ -10,10 +10,17 @@ from dagster import AssetCheckResult, AssetExecutionContext, AssetMaterializatio
 
 from continuous_gtfs import __version__, names
 from continuous_gtfs.agencies.agency import Agency
-from continuous_gtfs.artifacts.manifest import is_older, normalized_order
+from continuous_gtfs.artifacts.manifest import normalized_order
 from continuous_gtfs.artifacts.publication import Publication, PublicationObject
 from continuous_gtfs.defs import keys
-from continuous_gtfs.defs.realtime_guards import check_result, judge
+from continuous_gtfs.defs.realtime_guards import (
+    accepted_facts,
+    blocking,
+    check_result,
+    is_late,
+    judge,
+    operator_accepts,
+)
 from continuous_gtfs.defs.realtime_pictures import AGE_HISTORY_FACT, age_history, grown_age_history, pictures
 from continuous_gtfs.defs.realtime_transform import Transformed
 from continuous_gtfs.defs.resources import Artifacts
@@ -22,6 +29,7 @@ from continuous_gtfs.pipeline.hashing import code_version
 from continuous_gtfs.pipeline.step import Step
 from continuous_gtfs.realtime.encoding import feed_to_json
 from continuous_gtfs.realtime.feeds import RealtimeFeeds
+from continuous_gtfs.realtime.guards.entities import entity_count
 from continuous_gtfs.versions import FeedVersion
 
 REALTIME_CACHE_CONTROL = "public, max-age=1"
@@ -43,16 +51,18 @@ def publish_feed(
     order = _order(transformed.versions[feed])
     live = publisher.current(name)
     is_live = live is not None and live.label == label
-    # A late run of an older version is superseded, whatever the guards would say of it by now.
-    if not is_live and (live is None or not is_older(normalized_order(order), live.order)):
+    accepted: dict[str, str] = {}
+    # A late run of a version that was overtaken is superseded, whatever the guards would say of it by now.
+    if not is_live and not is_late(normalized_order(order), live):
+        accepts = operator_accepts(context.run)
         guards = judge(agency, transformed, feed, live)
-        told = "; ".join(guard.message for guard in guards if not guard.passed)
+        told, accepted = blocking(guards, accepts), accepted_facts(guards, accepts)
         changed = context.run.tags.get(names.CHANGED_TAG)
         if told and changed is not None and feed not in changed.split(","):
             # The run that brought this version failed by it; the run for its sibling does not.
             context.log.warning("%s: still not published: %s", name, told)
             return []
-        yield from (check_result(environment, feed, guard) for guard in guards)
+        yield check_result(environment, feed, guards, accepts)
         if told:
             return [f"{environment}/{feed}: {told}"]
     # What is live already is published again all the same: a run that died half-way left something to finish.
@@ -63,7 +73,7 @@ def publish_feed(
         objects,
         label=label,
         order=order,
-        manifest={**_facts(transformed, steps, context.run.run_id), AGE_HISTORY_FACT: ages.to_text()},
+        manifest={**_facts(transformed, steps, context.run.run_id, accepted), AGE_HISTORY_FACT: ages.to_text()},
         now=now,
         keep_versions=agency.keep_realtime_versions,
     )
@@ -103,15 +113,18 @@ def _order(version: FeedVersion) -> list[int | str]:
     return [version.header_timestamp or 0, fetched_at]
 
 
-def _facts(transformed: Transformed, steps: Sequence[Step[RealtimeFeeds]], run_id: str) -> dict[str, object]:
+def _facts(
+    transformed: Transformed, steps: Sequence[Step[RealtimeFeeds]], run_id: str, accepted: dict[str, str]
+) -> dict[str, object]:
     return {
         "inputs": {feed: version.to_dict() for feed, version in transformed.versions.items()},
         "schedule": transformed.schedule.label,
-        "entities": {feed: len(transformed.feeds.message(feed).entity) for feed in transformed.versions},
+        "entities": {feed: entity_count(transformed.feeds.message(feed)) for feed in transformed.versions},
         "code_version": code_version(steps, __version__),
         "package_version": __version__,
         "step_hashes": {step.name: step.source_hash() for step in steps},
         "run_id": run_id,
+        **({"accepted": accepted} if accepted else {}),
     }
 
 
@@ -136,6 +149,7 @@ def _materialization(
 ) -> MaterializeResult[None]:
     version = transformed.versions[feed]
     manifest = publication.manifest
+    duplicates = transformed.duplicates[feed]
     now = datetime.now(UTC)
     return MaterializeResult(
         asset_key=keys.published_realtime_key(environment, feed),
@@ -144,7 +158,8 @@ def _materialization(
             "version_id": version.version_id,
             "feed_digest": hashlib.sha256(objects[0].data).hexdigest(),
             "feed_bytes": len(objects[0].data),
-            "entities": len(transformed.feeds.message(feed).entity),
+            "entities": entity_count(transformed.feeds.message(feed)),
+            **({"duplicates_dropped": duplicates.told} if duplicates.dropped else {}),
             "age_at_publication_s": round(now.timestamp() - (version.header_timestamp or 0), 3),
             "detected_to_published_s": round((now - version.fetched_at).total_seconds(), 3),
             "url_path": f"{manifest.name}.pb",

@@ -20,19 +20,30 @@ from continuous_gtfs.pipeline.results import StepResult
 from continuous_gtfs.pipeline.running import run_steps
 from continuous_gtfs.pipeline.step import Step
 from continuous_gtfs.realtime.feeds import RealtimeFeeds
+from continuous_gtfs.realtime.guards.duplicates import Duplicates, drop_duplicate_entities
 from continuous_gtfs.realtime.messages import parse_feed
 from continuous_gtfs.versions import FeedVersion
 
 
 @dataclass(frozen=True, slots=True)
 class Transformed:
-    """What the steps made of one run's feeds, and the messages as the vendor sent them."""
+    """What the steps made of one run's feeds, and the messages as the vendor sent them.
+
+    Attributes:
+        versions: The feeds of this run and the versions they were made of.
+        feeds: After the steps, each entity id once.
+        results: One a step, in order.
+        schedule: What the steps and the guards know of the published schedule.
+        raw: As the vendor sent them.
+        duplicates: By feed, what was dropped for a later entity of the same id.
+    """
 
     versions: dict[str, FeedVersion]
     feeds: RealtimeFeeds
     results: list[StepResult]
     schedule: PublishedSchedule
     raw: dict[str, FeedMessage]
+    duplicates: dict[str, Duplicates]
 
 
 def transform(
@@ -73,4 +84,5 @@ def transform(
         now=datetime.now(UTC),
         inputs={"schedule_index": schedule.index} if schedule.index else {},
     )
-    return Transformed(versions, made, results, schedule, messages)
+    duplicates = {feed: drop_duplicate_entities(made, feed) for feed in versions}
+    return Transformed(versions, made, results, schedule, messages, duplicates)

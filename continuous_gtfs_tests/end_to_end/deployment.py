@@ -11,7 +11,15 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
-from dagster import AssetCheckKey, AssetKey, AssetMaterialization, DagsterInstance, DagsterRun, RunsFilter
+from dagster import (
+    AssetCheckEvaluation,
+    AssetCheckKey,
+    AssetKey,
+    AssetMaterialization,
+    DagsterInstance,
+    DagsterRun,
+    RunsFilter,
+)
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from google.transit import gtfs_realtime_pb2 as gtfs_rt
 
@@ -131,6 +139,13 @@ class Deployment:
             page_cursor = page.cursor
             if not page.has_more:
                 return found
+
+    def latest_evaluation(self, key: AssetKey, check: str) -> AssetCheckEvaluation | None:
+        """What a check said when it was last evaluated; None where a run is about to say it anew."""
+        check_key = AssetCheckKey(key, check)
+        record = self.instance.event_log_storage.get_latest_asset_check_execution_by_key([check_key]).get(check_key)
+        evaluation = record.evaluation if record else None
+        return evaluation if isinstance(evaluation, AssetCheckEvaluation) else None
 
     def latest_check(self, key: AssetKey, check: str) -> bool | None:
         """Whether the newest evaluation of a check passed; None where there is none."""

@@ -1,0 +1,91 @@
+"""The guards that hold a feed's trip_ids and stop_ids against the published schedule."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from google.transit.gtfs_realtime_pb2 import FeedMessage, TripDescriptor
+
+from continuous_gtfs.gtfs.schedule_index import ScheduleIndex
+from continuous_gtfs.realtime.guards.result import GuardResult, percent
+
+TRIPS_KNOWN = "trip_ids_are_known"
+STOPS_KNOWN = "stop_ids_are_known"
+
+_SAMPLE_SIZE = 3
+# Trips that the schedule need not have (reference.md, TripDescriptor.ScheduleRelationship).
+_BESIDE_THE_SCHEDULE = frozenset(
+    {TripDescriptor.ADDED, TripDescriptor.NEW, TripDescriptor.DUPLICATED, TripDescriptor.REPLACEMENT}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """What a feed refers to, by id the number of times.
+
+    Attributes:
+        trip_ids: Of trips that the schedule should have: none that is ADDED, NEW, DUPLICATED or REPLACEMENT.
+        stop_ids: Without the stops that the feed itself brings.
+    """
+
+    trip_ids: Counter[str]
+    stop_ids: Counter[str]
+
+
+def references(message: FeedMessage) -> References:
+    """The ids in trip updates, vehicles and alerts; blank ones are no reference."""
+    trips: list[TripDescriptor] = []
+    stop_ids: list[str] = []
+    own_stops: set[str] = set()
+    for entity in message.entity:
+        if entity.HasField("trip_update"):
+            trips.append(entity.trip_update.trip)
+            stop_ids += [update.stop_id for update in entity.trip_update.stop_time_update]
+        if entity.HasField("vehicle"):
+            trips.append(entity.vehicle.trip)
+            stop_ids.append(entity.vehicle.stop_id)
+        if entity.HasField("alert"):
+            for informed in entity.alert.informed_entity:
+                trips.append(informed.trip)
+                stop_ids.append(informed.stop_id)
+        if entity.HasField("stop"):
+            own_stops.add(entity.stop.stop_id)
+    found = References(
+        Counter(trip.trip_id for trip in trips if trip.schedule_relationship not in _BESIDE_THE_SCHEDULE),
+        Counter(stop_ids),
+    )
+    del found.trip_ids[""]
+    for stop_id in ("", *own_stops):
+        del found.stop_ids[stop_id]
+    return found
+
+
+def trip_ids_are_known(found: References, index: ScheduleIndex, *, max_percent: float, least_count: int) -> GuardResult:
+    """Whether at most ``max_percent`` of the trip_ids, each as often as it is named, are unknown to the schedule."""
+    return _known(TRIPS_KNOWN, "trip_ids", found.trip_ids, index.is_known_trip, max_percent, least_count)
+
+
+def stop_ids_are_known(found: References, index: ScheduleIndex, *, max_percent: float, least_count: int) -> GuardResult:
+    """The same for stop_ids."""
+    return _known(STOPS_KNOWN, "stop_ids", found.stop_ids, index.is_known_stop, max_percent, least_count)
+
+
+def _known(
+    guard: str, what: str, named: Counter[str], is_known: Callable[[str], bool], max_percent: float, least_count: int
+) -> GuardResult:
+    unknown = {key: count for key, count in named.items() if not is_known(key)}
+    missing, total = sum(unknown.values()), named.total()
+    share = percent(missing, total)
+    told = f"{missing} of {total} {what} ({share:g} %) are not in the published schedule"
+    if unknown:
+        told += f", such as {', '.join(map(repr, list(unknown)[:_SAMPLE_SIZE]))}"
+    return GuardResult(
+        guard=guard,
+        passed=share <= max_percent or missing < least_count,
+        value=share,
+        threshold=max_percent,
+        unit="%",
+        message=f"{told}; at most {max_percent:g} % may be, or fewer than {least_count}",
+    )
