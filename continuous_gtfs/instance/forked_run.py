@@ -1,0 +1,101 @@
+"""One run in a process that was forked for it: the same that a code server's run process does, loaded already.
+
+What is private of Dagster here is pinned with it and held by the tests of this folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import psutil
+from dagster import DagsterInstance, DagsterRunStatus
+from dagster._core.code_pointer import CodePointer
+from dagster._core.definitions.reconstruct import (
+    initialize_repository_def_from_pointer,
+)
+from dagster._core.instance import InstanceRef
+from dagster._core.origin import JobPythonOrigin
+from dagster._grpc.impl import core_execute_run
+from dagster._serdes import deserialize_value
+from dagster._utils.hosted_user_process import recon_job_from_origin
+from dagster._utils.interrupts import capture_interrupts
+
+WORKER_TAG = "continuous_gtfs/worker"
+"""Where a run's process is, as JSON: host, pid, and when it was started."""
+CANCELING_POLL_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """The process of a run. A pid is used again; one that was started at the same moment is the same process."""
+
+    host: str
+    pid: int
+    started: float
+
+    @classmethod
+    def this_process(cls) -> Worker:
+        return cls(socket.gethostname(), os.getpid(), psutil.Process().create_time())
+
+    @classmethod
+    def from_tag(cls, text: str) -> Worker:
+        return cls(**json.loads(text))
+
+    def to_tag(self) -> str:
+        return json.dumps({"host": self.host, "pid": self.pid, "started": self.started})
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it runs, or ran, where this process can see it."""
+        return self.host == socket.gethostname()
+
+    @property
+    def is_alive(self) -> bool:
+        try:
+            process = psutil.Process(self.pid)
+            return process.create_time() == self.started and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+
+def prepare(instance: str, modules: Sequence[str]) -> InstanceRef:
+    """Make everything that a run would make anew: the instance's reference and the locations' definitions."""
+    for name in modules:
+        repository = initialize_repository_def_from_pointer(CodePointer.from_module(name, "defs", None))
+        repository.get_all_jobs()
+    return deserialize_value(instance, InstanceRef)
+
+
+def execute(ref: InstanceRef, run_id: str) -> int:
+    """Execute a run; 0 unless its end could not be reported."""
+    with capture_interrupts(), DagsterInstance.from_ref(ref) as instance:
+        instance.add_run_tags(run_id, {WORKER_TAG: Worker.this_process().to_tag()})
+        run = instance.get_run_by_id(run_id)
+        if run is None or run.is_finished:
+            return 0
+        is_over = threading.Event()
+        watcher = threading.Thread(target=_end_when_canceled, args=(instance, run_id, is_over), daemon=True)
+        watcher.start()
+        try:
+            job = recon_job_from_origin(cast(JobPythonOrigin, run.job_code_origin))
+            for _ in core_execute_run(job, run, instance, inject_env_vars=True):
+                pass
+            return 0
+        finally:
+            is_over.set()
+
+
+def _end_when_canceled(instance: DagsterInstance, run_id: str, is_over: threading.Event) -> None:
+    """Interrupts this process once somebody, in whatever process or container, has asked for the run's end."""
+    while not is_over.wait(CANCELING_POLL_S):
+        run = instance.get_run_by_id(run_id)
+        if run is None or run.status is DagsterRunStatus.CANCELING:
+            os.kill(os.getpid(), signal.SIGINT)
+            return

@@ -1,0 +1,219 @@
+"""The forking launcher: runs succeed, end when told, and are known to have died; whatever fails goes the stock way."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+import psutil
+import pytest
+from dagster import DagsterRunStatus
+from dagster._core.launcher.base import WorkerStatus
+
+from continuous_gtfs.instance.forked_run import WORKER_TAG, Worker
+from continuous_gtfs_tests.instance.conftest import Station, children_of, wait_for
+
+
+def test_a_run_is_forked_from_the_warm_process(station: Station) -> None:
+    warm = station.warm_up()
+    run = station.ended(station.launch("say_job"))
+    assert run.status is DagsterRunStatus.SUCCESS
+    worker = station.worker(run)
+    assert station.said() == f"hello {worker.pid}"
+    assert worker.pid != warm
+    assert not worker.is_alive
+
+
+def test_the_first_run_does_not_wait_for_the_warm_process(station: Station) -> None:
+    run = station.ended(station.launch("say_job"))
+    assert run.status is DagsterRunStatus.SUCCESS
+    assert WORKER_TAG not in run.tags
+
+
+def test_a_run_of_another_module_is_started_by_its_code_server(station: Station) -> None:
+    station.warm_up()
+    station.launcher._modules = frozenset({"another_module"})
+    run = station.ended(station.launch("say_job"))
+    assert (run.status, WORKER_TAG in run.tags) == (DagsterRunStatus.SUCCESS, False)
+
+
+def test_what_a_run_prints_is_kept(station: Station) -> None:
+    station.warm_up()
+    run = station.ended(station.launch("say_job"))
+    manager = station.instance.compute_log_manager
+    (step,) = [event.step_key for event in station.instance.all_logs(run.run_id) if event.step_key][:1]
+    captured = next(
+        entry.dagster_event.logs_captured_data
+        for entry in station.instance.all_logs(run.run_id)
+        if entry.dagster_event is not None and entry.dagster_event.event_type_value == "LOGS_CAPTURED"
+    )
+    assert step == "say"
+    data = manager.get_log_data([run.run_id, "compute_logs", captured.file_key])
+    assert b"told on standard output" in (data.stdout or b"")
+
+
+def test_a_failed_step_fails_the_run_and_a_retry_policy_holds(station: Station) -> None:
+    station.warm_up()
+    failed = station.ended(station.launch("fail_job"))
+    assert failed.status is DagsterRunStatus.FAILURE
+    assert "as it was told to" in station.messages(failed)
+    assert station.ended(station.launch("retry_job")).status is DagsterRunStatus.SUCCESS
+
+
+def test_a_run_is_terminated_from_another_process(station: Station) -> None:
+    station.warm_up()
+    run = station.launch("hang_job")
+    wait_for(station.hanging, what="the run to hang")
+    worker = station.worker(run)
+    assert station.another_instance().run_launcher.terminate(run.run_id)
+    assert station.ended(run).status is DagsterRunStatus.CANCELED
+    wait_for(lambda: not worker.is_alive, what="the end of its process")
+
+
+def test_a_run_on_another_machine_ends_by_itself_when_it_is_told_to(station: Station) -> None:
+    station.warm_up()
+    run = station.launch("hang_job")
+    wait_for(station.hanging, what="the run to hang")
+    # What a launcher on another machine does: it can write to the database, and reach no process here.
+    station.instance.report_run_canceling(station.run(run))
+    assert station.ended(run).status is DagsterRunStatus.CANCELED
+
+
+def test_a_run_that_is_over_is_not_terminated(station: Station) -> None:
+    station.warm_up()
+    run = station.ended(station.launch("say_job"))
+    assert not station.launcher.terminate(run.run_id)
+    assert station.run(run).status is DagsterRunStatus.SUCCESS
+
+
+def test_a_run_that_is_killed_fails_at_once_and_says_why(station: Station) -> None:
+    station.warm_up()
+    run = station.launch("hang_job")
+    wait_for(station.hanging, what="the run to hang")
+    os.kill(station.worker(run).pid, signal.SIGKILL)
+    assert station.ended(run).status is DagsterRunStatus.FAILURE
+    assert "SIGKILL" in station.messages(run)
+
+
+def test_monitoring_from_another_process_knows_which_run_is_alive(station: Station) -> None:
+    warm = station.warm_up()
+    run = station.launch("hang_job")
+    wait_for(station.hanging, what="the run to hang")
+    worker = station.worker(run)
+    monitor = station.another_instance().run_launcher
+    assert monitor.supports_check_run_worker_health
+    assert monitor.check_run_worker_health(station.run(run)).status is WorkerStatus.RUNNING
+    # With its parent gone nobody hears of the run's death: that is what monitoring is for.
+    os.kill(warm, signal.SIGKILL)
+    os.kill(worker.pid, signal.SIGKILL)
+    wait_for(lambda: not worker.is_alive, what="the end of its process")
+    assert monitor.check_run_worker_health(station.run(run)).status is WorkerStatus.FAILED
+
+
+def test_a_pid_that_another_process_has_now_is_not_the_run() -> None:
+    here = Worker.this_process()
+    assert here.is_alive
+    assert not Worker(here.host, here.pid, here.started - 5).is_alive
+    assert not Worker("elsewhere", here.pid, here.started).is_here
+
+
+def test_a_run_goes_on_when_the_warm_process_has_died(station: Station) -> None:
+    warm = station.warm_up()
+    run = station.launch("hang_job")
+    wait_for(station.hanging, what="the run to hang")
+    os.kill(warm, signal.SIGKILL)
+    wait_for(lambda: station.launcher.warm_pid is None, what="the launcher to notice")
+    assert station.worker(run).is_alive
+    assert station.launcher.terminate(run.run_id)
+    assert station.ended(run).status is DagsterRunStatus.CANCELED
+
+
+def test_without_its_warm_process_the_launcher_starts_runs_the_stock_way_and_warns(
+    station: Station, caplog: pytest.LogCaptureFixture
+) -> None:
+    warm = station.warm_up()
+    os.kill(warm, signal.SIGKILL)
+    wait_for(lambda: station.launcher.warm_pid is None, what="the launcher to notice")
+    stock = station.ended(station.launch("say_job"))
+    assert (stock.status, WORKER_TAG in stock.tags) == (DagsterRunStatus.SUCCESS, False)
+    assert any("has ended" in record.message for record in caplog.records if record.levelname == "WARNING")
+    again = wait_for(lambda: station.launcher.warm_pid, what="another warm process")
+    assert again != warm
+    assert WORKER_TAG in station.ended(station.launch("say_job")).tags
+
+
+def test_changed_code_is_what_the_next_run_executes(station: Station) -> None:
+    old = station.warm_up()
+    station.ended(station.launch("say_job"))
+    assert station.said().startswith("hello")
+    station.file.write_text(station.file.read_text().replace('SAYS = "hello"', 'SAYS = "good morning"'))
+    station.ended(station.launch("say_job"))
+    assert station.said().startswith("good morning")
+    wait_for(lambda: station.launcher.warm_pid not in (None, old), what="a process with the new code")
+    run = station.ended(station.launch("say_job"))
+    assert station.said() == f"good morning {station.worker(run).pid}"
+    wait_for(lambda: not psutil.pid_exists(old), what="the end of the process with the old code")
+
+
+def test_a_run_in_progress_ends_with_the_code_it_began_with(station: Station) -> None:
+    station.warm_up()
+    hanging = station.launch("hang_job")
+    wait_for(station.hanging, what="the run to hang")
+    worker = station.worker(hanging)
+    station.file.write_text(station.file.read_text().replace('SAYS = "hello"', 'SAYS = "good morning"'))
+    station.ended(station.launch("say_job"))
+    wait_for(lambda: station.launcher.warm_pid, what="a process with the new code")
+    assert worker.is_alive
+    os.kill(worker.pid, signal.SIGKILL)
+    assert station.ended(hanging).status is DagsterRunStatus.FAILURE
+
+
+def test_code_that_cannot_be_loaded_is_said_once_and_left_to_the_code_server(
+    station: Station, caplog: pytest.LogCaptureFixture
+) -> None:
+    station.warm_up()
+    station.file.write_text("raise RuntimeError('a rule of the agency is broken')\n")
+    for _ in range(2):
+        station.launch("say_job")
+        wait_for(lambda: station.launcher.warm_pid is None, what="the launcher to notice")
+    station.launch("say_job")
+    warned = [record.message for record in caplog.records if "cannot be loaded" in record.message]
+    assert len(warned) == 1
+    assert "a rule of the agency is broken" in warned[0]
+
+
+def test_runs_leave_no_process_no_descriptor_and_no_thread_behind(station: Station) -> None:
+    warm = station.warm_up()
+    station.ended(station.launch("say_job"))
+    wait_for(lambda: not children_of(warm), what="the run's process to be gone")
+    before = psutil.Process(warm).num_fds(), psutil.Process().num_fds(), threading.active_count()
+    runs = [station.launch("say_job") for _ in range(20)]
+    assert {station.ended(run).status for run in runs} == {DagsterRunStatus.SUCCESS}
+    # A zombie would be a child that has not gone.
+    wait_for(lambda: not children_of(warm), what="the runs' processes to be gone")
+    assert (psutil.Process(warm).num_fds(), psutil.Process().num_fds(), threading.active_count()) <= before
+
+
+def test_the_warm_process_has_one_thread_so_that_a_fork_is_whole(station: Station) -> None:
+    assert psutil.Process(station.warm_up()).num_threads() == 1
+
+
+def test_the_warm_process_ends_with_whoever_started_it(station: Station) -> None:
+    warm = psutil.Process(station.warm_up())
+    station.launcher.dispose()
+    warm.wait(timeout=10)
+    assert not warm.is_running()
+
+
+def test_two_threads_that_launch_at_once_start_one_warm_process(station: Station) -> None:
+    station.warm_up()
+    runs = []
+    threads = [threading.Thread(target=lambda: runs.append(station.launch("say_job"))) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    ended = [station.ended(run) for run in runs]
+    assert [run.status for run in ended] == [DagsterRunStatus.SUCCESS] * 6
+    assert len({station.worker(run).pid for run in ended}) == 6
