@@ -30,7 +30,8 @@ def _lines(comparison: Comparison) -> Iterator[str]:
     meaning = f"{name}{MEANINGS[level]}"
     yield f"{meaning[0].upper()}{meaning[1:]}."
     told = [f"{counts.same:,} the same", *(f"{n:,} {kind}" for kind in KINDS if (n := getattr(counts, kind)))]
-    yield f"{counts.before:,} entities before, {counts.after:,} after: {', '.join(told)}"
+    entities = "entity" if counts.before == 1 else "entities"
+    yield f"{counts.before:,} {entities} before, {counts.after:,} after: {', '.join(told)}"
     if counts.stale:
         yield f"  {counts.stale:,} of the differences are stale vehicles"
     if counts.other_entity_ids:
