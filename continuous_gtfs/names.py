@@ -15,6 +15,7 @@ ACCEPT_TAG = f"{TAG_PREFIX}/accept"
 ROLLBACK_TAG = f"{TAG_PREFIX}/rollback"
 
 VENDOR_ANSWERS_CHECK = "vendor_answers"
+VENDOR_FEED_MOVES_CHECK = "vendor_feed_moves"
 
 
 def version_tag(feed: str) -> str:
@@ -34,6 +35,16 @@ def job_name(pipeline: str, environment: str) -> str:
 def rollback_job_name(environment: str) -> str:
     """The job by which an operator makes an older schedule live again."""
     return f"rollback_schedule_{environment}"
+
+
+def archive_job_name(environment: str) -> str:
+    """The job that packs past hours of realtime feeds, and the schedule that asks for it."""
+    return f"archive_realtime_{environment}"
+
+
+def replay_job_name(environment: str) -> str:
+    """The job that runs today's realtime steps on archived hours."""
+    return f"replay_realtime_{environment}"
 
 
 def sensor_name(pipeline: str, environment: str) -> str:

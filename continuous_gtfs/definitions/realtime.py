@@ -9,6 +9,7 @@ from continuous_gtfs.agencies.agency import Agency, load_agency, load_steps
 from continuous_gtfs.definitions.settings import agency_name, artifacts_from_environment
 from continuous_gtfs.defs import keys
 from continuous_gtfs.defs.external_assets import vendor_answers_checks, vendor_feed_spec
+from continuous_gtfs.defs.realtime_archive import archive_assets, archive_job, archive_schedule
 from continuous_gtfs.defs.realtime_assets import realtime_assets
 from continuous_gtfs.defs.resources import Artifacts, VendorAccess
 from continuous_gtfs.defs.sensors import pims_sensor
@@ -30,6 +31,8 @@ def build_definitions(
         for environment in agency.environments
         if agency.sources(environment, FeedKind.REALTIME)
     }
+    feeds = {environment: [source.feed for source in sources[environment]] for environment in sources}
+    hours = keys.archive_hours()
     return Definitions(
         assets=[
             *(
@@ -38,6 +41,7 @@ def build_definitions(
                 for source in sources[environment]
             ),
             *(realtime_assets(agency, environment, sources[environment], steps) for environment in sources),
+            *(archive_assets(environment, feeds[environment], hours) for environment in sources),
         ],
         asset_checks=[check for environment in sources for check in vendor_answers_checks(sources[environment])],
         sensors=[
@@ -62,7 +66,9 @@ def build_definitions(
                 },
             )
             for environment in sources
-        ],
+        ]
+        + [archive_job(environment, feeds[environment]) for environment in sources],
+        schedules=[archive_schedule(environment, feeds[environment], hours) for environment in sources],
         executor=in_process_executor,
         resources={"artifacts": artifacts, "vendor_access": vendor_access},
     )

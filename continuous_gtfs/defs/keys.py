@@ -5,11 +5,19 @@ schedule/<environment>/transformed_feed         partitioned by feed version
 schedule/<environment>/feed_diff                partitioned by feed version
 schedule/<environment>/published_feed           partitioned by feed version
 realtime/<environment>/published_<feed>         one for each realtime feed
+realtime/<environment>/archive_<feed>           partitioned by hour
+realtime/<environment>/replay                   partitioned by hour
 """
 
 from __future__ import annotations
 
-from dagster import AssetKey, DynamicPartitionsDefinition
+from dagster import AssetKey, DynamicPartitionsDefinition, HourlyPartitionsDefinition
+
+HOUR_PARTITION = "%Y-%m-%d-%H:%M"
+"""How an hour's partition is named, in UTC."""
+
+ARCHIVE_BEGINS = "2026-01-01-00:00"
+"""The first hour that can be packed or replayed; what was fetched before stays in small files."""
 
 
 def pims_key(environment: str, feed: str) -> AssetKey:
@@ -30,6 +38,19 @@ def published_schedule_key(environment: str) -> AssetKey:
 
 def published_realtime_key(environment: str, feed: str) -> AssetKey:
     return AssetKey(["realtime", environment, f"published_{feed}"])
+
+
+def archive_key(environment: str, feed: str) -> AssetKey:
+    return AssetKey(["realtime", environment, f"archive_{feed}"])
+
+
+def replay_key(environment: str) -> AssetKey:
+    return AssetKey(["realtime", environment, "replay"])
+
+
+def archive_hours(begins: str = ARCHIVE_BEGINS) -> HourlyPartitionsDefinition:
+    """One partition for each complete hour in UTC, from ``begins`` on: the current hour is none yet."""
+    return HourlyPartitionsDefinition(start_date=begins, fmt=HOUR_PARTITION, timezone="UTC")
 
 
 def schedule_versions(environment: str) -> DynamicPartitionsDefinition:
