@@ -17,10 +17,12 @@ from dagster import (
 
 from continuous_gtfs import __version__, names
 from continuous_gtfs.agencies.agency import Agency
+from continuous_gtfs.artifacts.pack_format import PublishedSnapshot
 from continuous_gtfs.defs import keys
 from continuous_gtfs.defs.external_assets import freshness_policy
 from continuous_gtfs.defs.failures import REALTIME_RETRIES, failures_explained
 from continuous_gtfs.defs.realtime_guards import guards_spec
+from continuous_gtfs.defs.realtime_keeping import keep
 from continuous_gtfs.defs.realtime_publication import publish_feed
 from continuous_gtfs.defs.realtime_transform import transform
 from continuous_gtfs.defs.resources import Artifacts
@@ -57,19 +59,28 @@ def realtime_assets(
             context.log.warning("no schedule index: %s", transformed.schedule.label)
         refused: list[str] = []
         transient: list[ContinuousGtfsError] = []
+        kept: list[tuple[PublishedSnapshot, bytes]] = []
         for feed in wanted:
             if feed not in transformed.versions:
                 context.log.warning("%s/%s: no version has been fetched yet", environment, feed)
                 continue
             # What is wrong with one feed does not keep the other from being published.
             try:
-                refusals = yield from publish_feed(agency, environment, context, artifacts, steps, transformed, feed)
+                outcome = yield from publish_feed(agency, environment, context, artifacts, steps, transformed, feed)
             except PermanentError as error:
                 refused.append(f"{environment}/{feed}: {error}")
             except ContinuousGtfsError as error:
                 transient.append(error)
             else:
-                refused += refusals
+                refused += outcome.refusals
+                if outcome.snapshot is not None:
+                    kept.append((outcome.snapshot, outcome.body))
+        # Once every feed is out: nobody waits for the archive.
+        for snapshot, body in kept:
+            try:
+                keep(artifacts, snapshot, body)
+            except ContinuousGtfsError as error:
+                transient.append(error)
         if transient:
             with failures_explained(REALTIME_RETRIES, context.op_execution_context.retry_number):
                 raise transient[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Generator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from dagster import AssetCheckResult, AssetExecutionContext, AssetMaterialization, DataVersion, MaterializeResult
@@ -11,6 +12,7 @@ from dagster import AssetCheckResult, AssetExecutionContext, AssetMaterializatio
 from continuous_gtfs import __version__, names
 from continuous_gtfs.agencies.agency import Agency
 from continuous_gtfs.artifacts.manifest import normalized_order
+from continuous_gtfs.artifacts.pack_format import PublishedSnapshot
 from continuous_gtfs.artifacts.publication import Publication, PublicationObject
 from continuous_gtfs.defs import keys
 from continuous_gtfs.defs.realtime_guards import (
@@ -21,6 +23,7 @@ from continuous_gtfs.defs.realtime_guards import (
     judge,
     operator_accepts,
 )
+from continuous_gtfs.defs.realtime_keeping import published_snapshot
 from continuous_gtfs.defs.realtime_pictures import AGE_HISTORY_FACT, age_history, grown_age_history, pictures
 from continuous_gtfs.defs.realtime_transform import Transformed
 from continuous_gtfs.defs.resources import Artifacts
@@ -35,6 +38,21 @@ from continuous_gtfs.versions import FeedVersion
 REALTIME_CACHE_CONTROL = "public, max-age=1"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedOutcome:
+    """What became of one feed.
+
+    Attributes:
+        refusals: Why it was not published; empty where it was, or where there was nothing to say.
+        snapshot: What is to be kept of the publication, if anything.
+        body: Its protobuf.
+    """
+
+    refusals: tuple[str, ...] = ()
+    snapshot: PublishedSnapshot | None = None
+    body: bytes = b""
+
+
 def publish_feed(
     agency: Agency,
     environment: str,
@@ -43,8 +61,8 @@ def publish_feed(
     steps: Sequence[Step[RealtimeFeeds]],
     transformed: Transformed,
     feed: str,
-) -> Generator[MaterializeResult[None] | AssetCheckResult, None, list[str]]:
-    """Guards and publishes one feed; gives back why it was refused, if it was."""
+) -> Generator[MaterializeResult[None] | AssetCheckResult, None, FeedOutcome]:
+    """Guards and publishes one feed; gives back why it was refused, or what is to be kept of it."""
     name = names.realtime_publication(environment, feed)
     publisher = artifacts.publisher()
     objects, label = _encode(transformed, feed)
@@ -61,10 +79,10 @@ def publish_feed(
         if told and changed is not None and feed not in changed.split(","):
             # The run that brought this version failed by it; the run for its sibling does not.
             context.log.warning("%s: still not published: %s", name, told)
-            return []
+            return FeedOutcome()
         yield check_result(environment, feed, guards, accepts)
         if told:
-            return [f"{environment}/{feed}: {told}"]
+            return FeedOutcome(refusals=(f"{environment}/{feed}: {told}",))
     # What is live already is published again all the same: a run that died half-way left something to finish.
     now = datetime.now(UTC)
     ages = age_history(live) if is_live else grown_age_history(live, transformed.versions[feed], now=now)
@@ -84,7 +102,7 @@ def publish_feed(
         context.log.info("%s: %s is live already", name, label)
     else:
         yield _materialization(environment, feed, transformed, publication, objects)
-    return []
+    return FeedOutcome(snapshot=published_snapshot(publication, feed, now=now), body=objects[0].data)
 
 
 def _encode(transformed: Transformed, feed: str) -> tuple[list[PublicationObject], str]:
@@ -118,6 +136,7 @@ def _facts(
 ) -> dict[str, object]:
     return {
         "inputs": {feed: version.to_dict() for feed, version in transformed.versions.items()},
+        "steps_at": transformed.at.isoformat(),
         "schedule": transformed.schedule.label,
         "entities": {feed: entity_count(transformed.feeds.message(feed)) for feed in transformed.versions},
         "code_version": code_version(steps, __version__),

@@ -30,6 +30,7 @@ class Transformed:
     """What the steps made of one run's feeds, and the messages as the vendor sent them.
 
     Attributes:
+        at: When the steps ran, by the clock they were given.
         versions: The feeds of this run and the versions they were made of.
         feeds: After the steps, each entity id once.
         results: One a step, in order.
@@ -38,6 +39,7 @@ class Transformed:
         duplicates: By feed, what was dropped for a later entity of the same id.
     """
 
+    at: datetime
     versions: dict[str, FeedVersion]
     feeds: RealtimeFeeds
     results: list[StepResult]
@@ -78,11 +80,12 @@ def transform(
     bodies = {feed: archive.read(version) for feed, version in versions.items()}
     messages = {feed: parse_feed(body, name=versions[feed].feed_id) for feed, body in bodies.items()}
     schedule = read_published_schedule(artifacts, environment)
+    at = datetime.now(UTC)
     made, results = run_steps(
         steps,
         RealtimeFeeds(messages, bodies=bodies),
-        now=datetime.now(UTC),
+        now=at,
         inputs={"schedule_index": schedule.index} if schedule.index else {},
     )
     duplicates = {feed: drop_duplicate_entities(made, feed) for feed in versions}
-    return Transformed(versions, made, results, schedule, messages, duplicates)
+    return Transformed(at, versions, made, results, schedule, messages, duplicates)
