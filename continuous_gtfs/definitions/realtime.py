@@ -8,7 +8,7 @@ from continuous_gtfs import __version__, names
 from continuous_gtfs.agencies.agency import Agency, load_agency, load_steps
 from continuous_gtfs.definitions.settings import agency_name, artifacts_from_environment
 from continuous_gtfs.defs import keys
-from continuous_gtfs.defs.external_assets import vendor_answers_checks, vendor_feed_spec
+from continuous_gtfs.defs.external_assets import vendor_answers_checks, vendor_feed_moves_checks, vendor_feed_spec
 from continuous_gtfs.defs.realtime_archive import archive_assets, archive_job, archive_schedule
 from continuous_gtfs.defs.realtime_assets import realtime_assets
 from continuous_gtfs.defs.resources import Artifacts, VendorAccess
@@ -43,7 +43,12 @@ def build_definitions(
             *(realtime_assets(agency, environment, sources[environment], steps) for environment in sources),
             *(archive_assets(environment, feeds[environment], hours) for environment in sources),
         ],
-        asset_checks=[check for environment in sources for check in vendor_answers_checks(sources[environment])],
+        asset_checks=[
+            check
+            for environment in sources
+            for checks in (vendor_answers_checks, vendor_feed_moves_checks)
+            for check in checks(sources[environment])
+        ],
         sensors=[
             pims_sensor(
                 pipeline=PIPELINE,

@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from continuous_gtfs.errors import ConfigurationError
+from continuous_gtfs.pims.polling import PollMemory
 from continuous_gtfs.versions import FeedVersion
 
-SCHEMA = 1
+SCHEMA = 2
+# What is older is read as it is: a feed's polling and its movement are then learnt anew.
+_READABLE = (1, SCHEMA)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -27,8 +30,13 @@ class FeedMemory:
         failure_is_permanent: A person must act; asking again will not help.
         reported_failing: What the feed's check was last reported as; None before the first report.
         reported_kind: The kind of failure that the check names.
-        not_before: POSIX seconds before which the vendor is not to be asked again.
+        not_before: POSIX seconds before which the vendor is not to be asked again after a fault.
         cut_short: Requests in a row that a tick ended before the vendor had answered.
+        polls: What the vendor's rhythm is learnt from.
+        moved_to: The header timestamp seen last, or the version_id where there is none.
+        moved_at: POSIX seconds at which it was first seen.
+        unmoved: Answers since then that had the same.
+        reported_frozen: What the check of the feed's movement was last reported as; None before the first report.
     """
 
     version: FeedVersion | None = None
@@ -42,6 +50,11 @@ class FeedMemory:
     reported_kind: str | None = None
     not_before: float = 0.0
     cut_short: int = 0
+    polls: PollMemory = field(default_factory=PollMemory)
+    moved_to: str | None = None
+    moved_at: float = 0.0
+    unmoved: int = 0
+    reported_frozen: bool | None = None
 
     def count(self, outcome: str) -> None:
         self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
@@ -57,6 +70,7 @@ class Cursor:
         requests: Run requests so far; makes every run key unique, since Dagster never asks twice for one key.
         polled_at: POSIX seconds of the end of the last tick that asked the vendor.
         process: Identity of the code server process of the last tick; another one means a start.
+        is_run_seen: The last run request was seen to have become a run.
     """
 
     feeds: dict[str, FeedMemory]
@@ -64,6 +78,7 @@ class Cursor:
     requests: int = 0
     polled_at: float = 0.0
     process: str | None = None
+    is_run_seen: bool = False
 
     def waiting(self) -> frozenset[str]:
         """Feeds whose newest version no run request has carried yet."""
@@ -87,6 +102,7 @@ class Cursor:
                 "requests": self.requests,
                 "polled_at": self.polled_at,
                 "process": self.process,
+                "is_run_seen": self.is_run_seen,
             },
             sort_keys=True,
         )
@@ -96,13 +112,13 @@ class Cursor:
         """The cursor in ``text`` for these feeds; a feed that it does not know starts with an empty memory.
 
         Raises:
-            ConfigurationError: It was written by code of another schema.
+            ConfigurationError: It was written by newer code than this.
         """
         names = tuple(feeds)
         if not text:
             return cls(feeds={feed: FeedMemory() for feed in names})
         found = json.loads(text)
-        if found.get("schema") != SCHEMA:
+        if found.get("schema") not in _READABLE:
             raise ConfigurationError(
                 f"the sensor's cursor has schema {found.get('schema')!r}, this code reads {SCHEMA}: reset the sensor's "
                 "cursor in the user interface (it then fetches every feed once more; versions already archived stay)"
@@ -114,6 +130,7 @@ class Cursor:
             requests=found["requests"],
             polled_at=found["polled_at"],
             process=found["process"],
+            is_run_seen=found.get("is_run_seen", False),
         )
 
 
@@ -130,9 +147,18 @@ def _memory_to_dict(memory: FeedMemory) -> dict[str, Any]:
         "reported_kind": memory.reported_kind,
         "not_before": memory.not_before,
         "cut_short": memory.cut_short,
+        "polls": memory.polls.to_dict(),
+        "moved_to": memory.moved_to,
+        "moved_at": memory.moved_at,
+        "unmoved": memory.unmoved,
+        "reported_frozen": memory.reported_frozen,
     }
 
 
 def _memory_from_dict(fields: dict[str, Any]) -> FeedMemory:
-    version = fields["version"]
-    return FeedMemory(**(fields | {"version": FeedVersion.from_dict(version) if version else None}))
+    version, polls = fields["version"], fields.get("polls")
+    read = {
+        "version": FeedVersion.from_dict(version) if version else None,
+        "polls": PollMemory.from_dict(polls) if polls else PollMemory(),
+    }
+    return FeedMemory(**(fields | read))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -84,27 +84,41 @@ def _lacks(run: RunFacts, latest: Mapping[str, str]) -> bool:
     return any(run.versions.get(feed) != version_id for feed, version_id in latest.items())
 
 
-def run_due_at(*, waiting: Set[str], expected: Set[str], window_opened_at: float, window_s: float) -> float | None:
-    """When a run for the waiting feeds is due: at once when all have arrived, else when the window closes.
-
-    Args:
-        waiting: Feeds with a version that no run has been asked for.
-        expected: Feeds that usually change together.
-        window_opened_at: When the first of them arrived, on the caller's clock, in seconds.
-        window_s: How long the others are waited for.
-
-    Returns:
-        A time on the caller's clock, or None where nothing waits.
-    """
-    if not waiting:
-        return None
-    return window_opened_at if expected <= waiting else window_opened_at + window_s
-
-
-def seconds_to_next_request(*, poll_every_s: float, failures_in_row: int, retry_after_s: float | None) -> float:
-    """Seconds from the end of one request to the next: the cadence, doubled with each failure up to eightfold.
+def seconds_to_stay_away(*, poll_every_s: float, failures_in_row: int, retry_after_s: float | None) -> float:
+    """Seconds from a request that could not tell to the next: the cadence, doubled with each, up to eightfold.
 
     A Retry-After longer than that is honoured, up to ``LONGEST_WAIT_S``.
     """
     backed_off = poll_every_s * (1, 2, 4, 8)[min(max(failures_in_row - 1, 0), 3)]
     return max(backed_off, min(retry_after_s or 0.0, LONGEST_WAIT_S))
+
+
+def tick_ends_at(
+    *, started: float, latest: float, now: float, next_at: float, busy_until: float, loop_s: float, lead_s: float
+) -> float:
+    """When a tick with nothing to tell should end: so that no due version falls into the gap to the next tick.
+
+    The daemon begins a tick at the next round of its loop, which is a whole number of rounds after this one began. So a
+    tick ends shortly before a round, in a quiet part: as late as it can where the requests that are due still fit into
+    it; else well before they are due, even should the daemon be late by a round. All moments on the caller's clock.
+
+    Args:
+        started: When this tick began.
+        latest: The last moment at which a request may begin.
+        now: Ends that were passed by more than ``lead_s`` are no choice any more.
+        next_at: When the next request is due.
+        busy_until: When the requests around it will be over.
+        loop_s: Seconds from one round of the daemon's loop to the next.
+        lead_s: How long before a round a tick must end to be over by then.
+    """
+    rounds = range(1, int((latest - started + lead_s) / loop_s) + 1)
+    ends = [end for number in rounds if (end := started + number * loop_s - lead_s) >= now - lead_s]
+    if not ends:
+        return latest
+    if max(next_at, busy_until) <= latest:
+        return ends[-1] if ends[-1] >= busy_until else latest
+    for gap_s in (loop_s + lead_s, 2 * lead_s):
+        quiet = [end for end in ends if end + gap_s <= next_at]
+        if quiet:
+            return quiet[-1]
+    return latest

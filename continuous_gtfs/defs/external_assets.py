@@ -1,7 +1,8 @@
-"""The vendor's feeds as external assets, and the check that the vendor answers for each."""
+"""The vendor's feeds as external assets, and the checks that the vendor answers for each and that it moves."""
 
 import asyncio
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from dagster import (
     AssetCheckResult,
@@ -13,11 +14,14 @@ from dagster import (
 )
 
 from continuous_gtfs.agencies.agency import Freshness
+from continuous_gtfs.defs.health import frozen_after_s, stamp_of
+from continuous_gtfs.defs.identify import identify
 from continuous_gtfs.defs.keys import pims_key
-from continuous_gtfs.defs.resources import VendorAccess
-from continuous_gtfs.names import VENDOR_ANSWERS_CHECK
-from continuous_gtfs.pims.catalog import FeedSource
-from continuous_gtfs.pims.outcomes import CouldNotTell, FetchOutcome
+from continuous_gtfs.defs.resources import Artifacts, VendorAccess
+from continuous_gtfs.errors import PermanentError
+from continuous_gtfs.names import VENDOR_ANSWERS_CHECK, VENDOR_FEED_MOVES_CHECK
+from continuous_gtfs.pims.catalog import FeedKind, FeedSource
+from continuous_gtfs.pims.outcomes import Body, CouldNotTell, FetchOutcome
 
 
 def freshness_policy(freshness: Freshness) -> FreshnessPolicy:
@@ -60,6 +64,44 @@ def _vendor_answers_check(source: FeedSource) -> AssetChecksDefinition:
         return AssetCheckResult(passed=True)
 
     return vendor_answers
+
+
+def vendor_feed_moves_checks(sources: Sequence[FeedSource]) -> list[AssetChecksDefinition]:
+    """A check for each realtime feed. The sensor reports it when a feed stands still and when it moves again."""
+    return [_vendor_feed_moves_check(source) for source in sources if source.kind is FeedKind.REALTIME]
+
+
+def _vendor_feed_moves_check(source: FeedSource) -> AssetChecksDefinition:
+    stands_for_s = frozen_after_s(source)
+
+    @asset_check(
+        asset=pims_key(source.environment, source.feed),
+        name=VENDOR_FEED_MOVES_CHECK,
+        description=(
+            f"The header timestamp of this feed moves: it is not the same in {source.frozen_after_polls} answers and "
+            f"for {stands_for_s:g} s. Run it to compare what the vendor sends now with the newest archived version."
+        ),
+    )
+    def vendor_feed_moves(artifacts: Artifacts, vendor_access: VendorAccess) -> AssetCheckResult:
+        outcome = asyncio.run(_fetch_once(vendor_access, source))
+        if not isinstance(outcome, Body):
+            return AssetCheckResult(passed=False, description=f"could not tell: {outcome}")
+        fetched_at = datetime.now(UTC)
+        try:
+            sent = identify(source, outcome, fetched_at)
+        except PermanentError as error:
+            return AssetCheckResult(passed=False, description=f"could not tell: {error}")
+        known = artifacts.archive().latest(source.environment, source.feed)
+        if known is None or stamp_of(known) != stamp_of(sent):
+            return AssetCheckResult(
+                passed=True, description="the vendor has moved on since the newest archived version"
+            )
+        # Other bytes under the same timestamp are a version of their own, and not a movement.
+        stands_since = min(known.fetched_at.timestamp(), sent.header_timestamp or known.fetched_at.timestamp())
+        seconds = fetched_at.timestamp() - stands_since
+        return AssetCheckResult(passed=seconds < stands_for_s, description=f"the same for {seconds:.0f} s")
+
+    return vendor_feed_moves
 
 
 async def _fetch_once(vendor_access: VendorAccess, source: FeedSource) -> FetchOutcome:

@@ -32,9 +32,10 @@ from continuous_gtfs import names
 from continuous_gtfs.defs import keys
 from continuous_gtfs.defs.cursor import Cursor
 from continuous_gtfs.defs.decisions import RunFacts, RunState, Trigger
+from continuous_gtfs.defs.health import FeedHealth
 from continuous_gtfs.defs.identify import identify
 from continuous_gtfs.defs.resources import Artifacts, VendorAccess
-from continuous_gtfs.defs.watch import USUAL_TIMING, FeedHealth, History, Vendor, WatchResult, WatchTiming, watch
+from continuous_gtfs.defs.watch import USUAL_TIMING, History, Vendor, WatchResult, WatchTiming, watch
 from continuous_gtfs.errors import ConfigurationError
 from continuous_gtfs.pims.catalog import FeedSource
 from continuous_gtfs.pims.outcomes import FetchOutcome
@@ -86,6 +87,7 @@ def pims_sensor(
             f"{slowest.feed_id}: timeout_s is {slowest.timeout_s:g}; it must be below the {timing.tick_s:g} s of a tick"
         )
     name = names.pipeline_name(pipeline, environment)
+    kept = _LastCursor()
 
     @sensor(
         name=names.sensor_name(pipeline, environment),
@@ -119,20 +121,19 @@ def pims_sensor(
                 )
 
         result = asyncio.run(tick())
+        new_versions = result.new_versions
+        if not kept.is_what_came_back(context.cursor):
+            new_versions = [version for version in new_versions if not _is_reported(context.instance, version)]
         for health in result.health:
             level = logging.WARNING if health.is_failing else logging.INFO
             context.log.log(level, "%s/%s: %s", environment, health.feed, health.message)
         return SensorResult(
             run_requests=_run_requests(result, cursor, name, code_version, partitions_def is not None),
             skip_reason=_skip_reason(cursor, environment) if result.trigger is None else None,
-            cursor=cursor.to_json(),
+            cursor=kept.remembered(cursor.to_json()),
             dynamic_partitions_requests=_partitions_to_add(result, cursor, partitions_def),
             asset_events=[
-                *(
-                    _materialization(version, is_partitioned=partitions_def is not None)
-                    for version in result.new_versions
-                    if not _is_reported(context.instance, version)
-                ),
+                *(_materialization(version, is_partitioned=partitions_def is not None) for version in new_versions),
                 *(_check_evaluation(environment, health) for health in result.health),
             ],
         )
@@ -218,6 +219,24 @@ def _partitions_to_add(
     return [partitions_def.build_add_request(list(dict.fromkeys(wanted)))] if wanted else []
 
 
+class _LastCursor:
+    """The cursor that the last tick of this process gave back.
+
+    Where the next tick is handed another one, a tick's result was lost, at least in part, or this is the first tick of
+    the process: only then may a version have been reported already.
+    """
+
+    def __init__(self) -> None:
+        self._cursor: str | None = None
+
+    def is_what_came_back(self, cursor: str | None) -> bool:
+        return self._cursor is not None and cursor == self._cursor
+
+    def remembered(self, cursor: str) -> str:
+        self._cursor = cursor
+        return cursor
+
+
 def _is_reported(instance: DagsterInstance, version: FeedVersion) -> bool:
     """Whether it is the newest reported: a daemon that dies after the report has not kept the tick's cursor."""
     event = instance.get_latest_materialization_event(keys.pims_key(version.environment, version.feed))
@@ -247,7 +266,7 @@ def _materialization(version: FeedVersion, *, is_partitioned: bool) -> AssetMate
 def _check_evaluation(environment: str, health: FeedHealth) -> AssetCheckEvaluation:
     return AssetCheckEvaluation(
         asset_key=keys.pims_key(environment, health.feed),
-        check_name=names.VENDOR_ANSWERS_CHECK,
+        check_name=health.check,
         passed=not health.is_failing,
         description=health.message,
     )
@@ -273,6 +292,8 @@ def _skip_reason(cursor: Cursor, environment: str) -> SkipReason:
                 f"{environment}/{feed}: could not tell, {memory.failures_in_row} in a row ({memory.failure}); "
                 f"last version {version}"
             )
+        elif memory.reported_frozen:
+            told.append(f"{environment}/{feed}: frozen at the vendor, {memory.unmoved} answers since version {version}")
         elif feed in cursor.waiting():
             told.append(f"{environment}/{feed}: version {version} waits for the run before it")
         else:

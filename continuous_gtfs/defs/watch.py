@@ -1,4 +1,4 @@
-"""One tick of a PIMS sensor: ask for the feeds at their cadence until a run is due or the tick's time is over.
+"""One tick of a PIMS sensor: ask for the feeds in the vendor's rhythm until a run is due or the tick's time is over.
 
 Knows no Dagster: what it needs of the world comes in as functions. Nothing here happens twice to any harm if a
 tick's result is dropped: the archive is idempotent, and the vendor is asked again.
@@ -20,12 +20,15 @@ from continuous_gtfs.defs.decisions import (
     RunState,
     Trigger,
     dirty_trigger,
-    run_due_at,
-    seconds_to_next_request,
+    seconds_to_stay_away,
+    tick_ends_at,
 )
+from continuous_gtfs.defs.health import FeedHealth, note_answer, note_failure
 from continuous_gtfs.errors import ContinuousGtfsError, PermanentError
 from continuous_gtfs.pims.catalog import FeedSource
 from continuous_gtfs.pims.outcomes import Body, CouldNotTell, FetchOutcome
+from continuous_gtfs.pims.polling import Pace, allowed_at, busy_until, next_request_at
+from continuous_gtfs.pims.siblings import SiblingWait, sibling_wait
 from continuous_gtfs.versions import FeedVersion
 
 Fetch = Callable[[FeedSource, str | None, str | None], Awaitable[FetchOutcome]]
@@ -37,10 +40,12 @@ class WatchTiming:
 
     Attributes:
         tick_s: A tick ends by then; under the 60 s limit of the sensor call, with room for the last request.
-        window_s: How long a feed that changed waits for its sibling.
-        sibling_poll_s: How often the sibling is asked meanwhile.
+        window_s: How long a feed that changed waits for its sibling at most.
+        sibling_poll_s: How often the sibling is asked meanwhile where nothing is known of when it comes.
         run_poll_s: How often a run in flight is looked at while versions wait for its end.
         failing_after: Fetches in a row that could not tell before the feed is reported as failing.
+        loop_s: From one round of the daemon's loop to the next; a tick begins at a round.
+        lead_s: How long before a round a tick must end for the next one to begin at it.
     """
 
     tick_s: float = 45.0
@@ -48,6 +53,8 @@ class WatchTiming:
     sibling_poll_s: float = 0.5
     run_poll_s: float = 0.5
     failing_after: int = 2
+    loop_s: float = 5.0
+    lead_s: float = 0.5
 
 
 USUAL_TIMING = WatchTiming()
@@ -63,15 +70,6 @@ class History:
     last_success: RunFacts | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FeedHealth:
-    """A feed answered for the first time, has begun to fail, or has recovered."""
-
-    feed: str
-    is_failing: bool
-    message: str
-
-
 @dataclass(slots=True, kw_only=True)
 class WatchResult:
     """What one tick found.
@@ -80,7 +78,7 @@ class WatchResult:
         new_versions: In order of detection; each is in the archive.
         trigger: Why a run is asked for; None where none is.
         changed: Feeds whose newest version no earlier run was asked for.
-        health: Feeds that answered for the first time, began to fail or recovered.
+        health: Checks of feeds that have another result than before.
     """
 
     new_versions: list[FeedVersion] = field(default_factory=list)
@@ -97,7 +95,9 @@ class Vendor:
         fetch: Asks for one feed with the validators of the last answer.
         identify: Names the version that a body is; raises PermanentError where it is no such feed.
         save: Puts a version into the archive, before anything refers to it, and gives it as it is recorded there.
-        history: The pipeline's earlier runs; slow enough to be called in a thread.
+        history: The pipeline's earlier runs.
+
+    All but ``fetch`` are called in threads, those for different feeds at the same time.
     """
 
     fetch: Fetch
@@ -117,8 +117,8 @@ async def watch(
 ) -> WatchResult:
     """Runs one tick; ``cursor`` is brought up to date in place.
 
-    Ends when a run is asked for, when a feed's health changed, or when the time is over. At most one request is
-    under way for each feed, so that a hanging feed never holds up its sibling.
+    Ends when a run is asked for, when a feed's health changed, or before the time is over, in a quiet part of the
+    rhythm. At most one request is under way for each feed, so that a hanging feed never holds up its sibling.
     """
     tick = _Tick(sources, cursor, vendor, code_version, process, timing)
     try:
@@ -128,13 +128,34 @@ async def watch(
         cursor.polled_at = time.time()
 
 
-def seconds_to_wait(memory: FeedMemory, poll_every_s: float, now: float) -> float:
-    """Seconds that a feed must still be left alone, by what the last tick remembered.
+def seconds_to_wait(memory: FeedMemory, now: float) -> float:
+    """Seconds that a feed must still be left alone after a fault, by what the last tick remembered.
 
     Bounded by what can have been meant: after a clock that ran ahead was set back, the remembered moment is far away.
     """
-    bound = LONGEST_WAIT_S if memory.failures_in_row else poll_every_s
-    return min(max(0.0, memory.not_before - now), bound)
+    return min(max(0.0, memory.not_before - now), LONGEST_WAIT_S) if memory.failures_in_row else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Window:
+    """The time in which versions are collapsed into one run: by which feed it was opened, and when."""
+
+    opened_by: str
+    opened_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answer:
+    """What became of one request.
+
+    Attributes:
+        version: The version that a body is, as recorded; None without a body.
+        is_new: It is another one than the newest known.
+    """
+
+    outcome: FetchOutcome
+    version: FeedVersion | None = None
+    is_new: bool = False
 
 
 class _Tick:
@@ -148,56 +169,77 @@ class _Tick:
         timing: WatchTiming,
     ) -> None:
         self.sources: Mapping[str, FeedSource] = {source.feed: source for source in sources}
+        self.paces = {source.feed: Pace.of(source) for source in sources}
         self.cursor = cursor
         self.vendor = vendor
         self.code_version = code_version
         self.process = process
         self.timing = timing
         self.result = WatchResult()
-        self.requests: dict[str, asyncio.Task[FetchOutcome]] = {}
+        self.requests: dict[str, asyncio.Task[_Answer]] = {}
+        self.sent_at: dict[str, float] = {}
         self.answered: set[str] = set()
-        started = time.monotonic()
+        # POSIX time as it was at the start, and steady from then on, whatever is done to the clock meanwhile.
+        self.clock_offset = time.time() - time.monotonic()
+        self.started_at = self.now()
         # The last request may begin only while it can still end inside the tick.
-        self.last_request_at = started + timing.tick_s - max(s.timeout_s for s in sources)
-        self.next_request_at = {
-            feed: started + seconds_to_wait(cursor.feeds[feed], source.poll_every_s, time.time())
-            for feed, source in self.sources.items()
-        }
-        self.window_opened_at = started if cursor.waiting() else None
-        self.history_known_at = float("-inf")
-        self.history: History | None = None
+        self.last_request_at = self.started_at + timing.tick_s - max(s.timeout_s for s in sources)
+        self.next_request_at: dict[str, float] = {}
+        waiting = sorted(cursor.waiting())
+        self.window = _Window(opened_by=waiting[0], opened_at=self.started_at) if waiting else None
+        self.looking: asyncio.Task[History] | None = None
+        self.looked_at = float("-inf")
         self.is_start = cursor.process != process
-        self.owed_is_settled = False
+        self.plan_requests()
+
+    def now(self) -> float:
+        return time.monotonic() + self.clock_offset
 
     async def run(self) -> WatchResult:
         while True:
             self.start_requests()
-            if await self.fire_if_due() or self.has_news_that_cannot_wait() or self.is_over():
+            if await self.fire_if_due() or self.has_news_that_cannot_wait():
+                return self.result
+            if self.is_over():
+                await self.fire_if_last_request_was_lost()
                 return self.result
             await self.wait()
 
     # requests
 
     def start_requests(self) -> None:
-        now = time.monotonic()
+        now = self.now()
         if now > self.last_request_at:
             return
-        for feed, source in self.sources.items():
+        for feed in self.sources:
             if feed not in self.requests and now >= self.next_request_at[feed]:
-                memory = self.cursor.feeds[feed]
-                request = self.vendor.fetch(source, memory.etag, memory.last_modified)
-                self.requests[feed] = asyncio.ensure_future(request)
+                self.cursor.feeds[feed].polls.note_request(now, self.paces[feed])
+                self.sent_at[feed] = now
+                self.requests[feed] = asyncio.ensure_future(self.ask(feed))
+
+    async def ask(self, feed: str) -> _Answer:
+        """One request, and a new version in the archive; meanwhile a look at the earlier runs, which will be needed."""
+        source, memory = self.sources[feed], self.cursor.feeds[feed]
+        outcome = await self.vendor.fetch(source, memory.etag, memory.last_modified)
+        if not isinstance(outcome, Body):
+            return _Answer(outcome=outcome)
+        version = await asyncio.to_thread(self.vendor.identify, source, outcome, datetime.now(UTC))
+        is_new = memory.version is None or memory.version.version_id != version.version_id
+        if is_new:
+            self.look_at_runs()
+            version = await asyncio.to_thread(self.vendor.save, version, outcome.body)
+        return _Answer(outcome=outcome, version=version, is_new=is_new)
 
     async def wait(self) -> None:
         """Until a request has ended or the next moment at which something is to be decided."""
-        now = time.monotonic()
+        now = self.now()
         moments = [self.next_request_at[f] for f in self.sources if f not in self.requests]
         moments = [moment for moment in moments if moment <= self.last_request_at]
         due_at = self.due_at()
         if due_at is not None:
             moments.append(due_at if due_at > now else now + self.timing.run_poll_s)
         if not self.requests:
-            moments.append(self.last_request_at + 0.01)
+            moments.append(self.ends_at() + 0.01)
         seconds = max(0.0, min(moments) - now) if moments else None
         if self.requests:
             await asyncio.wait(self.requests.values(), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -207,151 +249,193 @@ class _Tick:
 
     def take_answers(self) -> None:
         """Takes what has arrived."""
-        for feed in [feed for feed, request in self.requests.items() if request.done()]:
+        done = [feed for feed, request in self.requests.items() if request.done()]
+        for feed in done:
             self.take_answer(feed, self.requests.pop(feed))
+        if done:
+            self.plan_requests()
 
-    def take_answer(self, feed: str, request: asyncio.Task[FetchOutcome]) -> None:
+    def take_answer(self, feed: str, request: asyncio.Task[_Answer]) -> None:
         memory = self.cursor.feeds[feed]
         memory.cut_short = 0
         self.answered.add(feed)
-        retry_after_s = None
         try:
-            outcome = request.result()
-            if isinstance(outcome, CouldNotTell):
-                retry_after_s = outcome.retry_after_s
-                self.take_failure(feed, outcome.kind, outcome.reason, is_permanent=outcome.is_permanent)
+            answer = request.result()
+            if isinstance(answer.outcome, CouldNotTell):
+                self.take_failure(feed, answer.outcome)
             else:
-                self.take_success(feed, outcome)
+                self.take_success(feed, answer)
         except PermanentError as error:
-            self.take_failure(feed, "unreadable", str(error), is_permanent=False)
+            self.take_failure(feed, CouldNotTell("unreadable", str(error)))
         except ContinuousGtfsError as error:
-            self.take_failure(feed, "not_archived", str(error), is_permanent=False)
+            self.take_failure(feed, CouldNotTell("not_archived", str(error)))
         except Exception as error:
             # A bug that one body brings out must not keep the other feed from being published.
             _log.exception("%s: a bug in reading what the vendor sent", self.sources[feed].feed_id)
-            self.take_failure(feed, "bug", f"{type(error).__name__}: {error}", is_permanent=False)
-        seconds = seconds_to_next_request(
-            poll_every_s=self.sources[feed].poll_every_s,
-            failures_in_row=memory.failures_in_row,
-            retry_after_s=retry_after_s,
-        )
-        memory.not_before = time.time() + seconds
-        self.next_request_at[feed] = time.monotonic() + seconds
-        self.hurry_siblings()
+            self.take_failure(feed, CouldNotTell("bug", f"{type(error).__name__}: {error}"))
 
-    def take_success(self, feed: str, outcome: FetchOutcome) -> None:
-        memory = self.cursor.feeds[feed]
-        if isinstance(outcome, Body):
-            version = self.vendor.identify(self.sources[feed], outcome, datetime.now(UTC))
-            is_new = memory.version is None or memory.version.version_id != version.version_id
-            if is_new:
-                memory.version = self.vendor.save(version, outcome.body)
-                self.result.new_versions.append(memory.version)
-                if self.window_opened_at is None:
-                    self.window_opened_at = time.monotonic()
-            # The validators of a body that was not understood are never kept: a 304 would then hide it.
-            memory.etag, memory.last_modified = outcome.etag, outcome.last_modified
-            memory.count("new" if is_new else "unchanged")
+    def take_success(self, feed: str, answer: _Answer) -> None:
+        memory, sent_at = self.cursor.feeds[feed], self.sent_at[feed]
+        if answer.is_new and answer.version is not None:
+            memory.version = answer.version
+            self.result.new_versions.append(answer.version)
+            memory.polls.note_arrival(sent_at, answer.version.header_timestamp)
+            if self.window is None:
+                self.window = _Window(opened_by=feed, opened_at=sent_at)
         else:
-            memory.count("unchanged")
-        memory.failures_in_row, memory.failure, memory.failure_is_permanent = 0, None, False
-        if memory.reported_failing is not False:
-            message = "the vendor answers again" if memory.reported_failing else "the vendor answers"
-            self.result.health.append(FeedHealth(feed=feed, is_failing=False, message=message))
-            memory.reported_failing, memory.reported_kind = False, None
+            memory.polls.note_unchanged(sent_at)
+        if isinstance(answer.outcome, Body):
+            # The validators of a body that was not understood are never kept: a 304 would then hide it.
+            memory.etag, memory.last_modified = answer.outcome.etag, answer.outcome.last_modified
+        memory.count("new" if answer.is_new else "unchanged")
+        memory.not_before = 0.0
+        self.result.health += note_answer(self.sources[feed], memory, now=self.now())
 
-    def take_failure(self, feed: str, kind: str, reason: str, *, is_permanent: bool) -> None:
-        memory = self.cursor.feeds[feed]
-        memory.count(f"could_not_tell:{kind}")
-        memory.failures_in_row += 1
-        memory.failure, memory.failure_is_permanent = f"{kind}: {reason}", is_permanent
-        is_failing = is_permanent or memory.failures_in_row >= self.timing.failing_after
-        if is_failing and (not memory.reported_failing or memory.reported_kind != kind):
-            memory.reported_failing, memory.reported_kind = True, kind
-            self.result.health.append(FeedHealth(feed=feed, is_failing=True, message=memory.failure))
+    def take_failure(self, feed: str, outcome: CouldNotTell) -> None:
+        source, memory = self.sources[feed], self.cursor.feeds[feed]
+        self.result.health += note_failure(
+            source,
+            memory,
+            kind=outcome.kind,
+            reason=outcome.reason,
+            is_permanent=outcome.is_permanent,
+            failing_after=self.timing.failing_after,
+        )
+        memory.not_before = self.now() + seconds_to_stay_away(
+            poll_every_s=source.poll_every_s,
+            failures_in_row=memory.failures_in_row,
+            retry_after_s=outcome.retry_after_s,
+        )
 
-    def hurry_siblings(self) -> None:
-        """While one feed waits for its sibling, the sibling is asked often, unless it asked us to stay away."""
-        waiting = self.cursor.waiting()
-        if not waiting or waiting == set(self.sources) or self.window_opened_at is None:
-            return
-        if time.monotonic() > self.window_opened_at + self.timing.window_s:
-            # The run waits for another run now, not for the sibling.
-            return
-        soon = time.monotonic() + self.timing.sibling_poll_s
-        for feed in set(self.sources) - waiting:
-            if self.cursor.feeds[feed].failures_in_row == 0:
-                self.next_request_at[feed] = min(self.next_request_at[feed], soon)
+    def plan_requests(self) -> None:
+        """When each feed is asked next: in its rhythm, or for a version that waits; never while to be left alone."""
+        now = self.now()
+        for feed, pace in self.paces.items():
+            memory = self.cursor.feeds[feed]
+            at = next_request_at(memory.polls, pace, now)
+            if self.window is not None and feed in self.missing() and memory.failures_in_row == 0:
+                wait = self.sibling_wait(feed, self.window)
+                if now < wait.until and wait.ask_at < at:
+                    at = max(wait.ask_at, allowed_at(memory.polls, pace))
+            self.next_request_at[feed] = max(at, now + seconds_to_wait(memory, now))
 
     async def cancel_requests(self) -> None:
         for feed, request in self.requests.items():
             self.cursor.feeds[feed].cut_short += 1
             request.cancel()
-        await asyncio.gather(*self.requests.values(), return_exceptions=True)
+        looking = [self.looking] if self.looking else []
+        await asyncio.gather(*self.requests.values(), *looking, return_exceptions=True)
 
     # decisions
 
-    def due_at(self) -> float | None:
-        if self.window_opened_at is None:
-            return None
-        return run_due_at(
-            waiting=self.cursor.waiting(),
-            expected=frozenset(self.sources),
-            window_opened_at=self.window_opened_at,
+    def missing(self) -> frozenset[str]:
+        """Feeds that a waiting version may wait for."""
+        waiting = self.cursor.waiting()
+        return frozenset(self.sources) - waiting if waiting else frozenset()
+
+    def sibling_wait(self, feed: str, window: _Window) -> SiblingWait:
+        """How long the feed that opened the window waits for ``feed``."""
+        return sibling_wait(
+            self.cursor.feeds[window.opened_by].polls,
+            self.cursor.feeds[feed].polls,
+            self.paces[feed],
+            opened_at=window.opened_at,
             window_s=self.timing.window_s,
+            usual_gap_s=self.timing.sibling_poll_s,
         )
+
+    def due_at(self) -> float | None:
+        """When a run for the waiting versions is due: at once when no other feed is to be expected with them."""
+        if self.window is None or not self.cursor.waiting():
+            return None
+        closes_at = self.window.opened_at + self.timing.window_s
+        due_at = self.window.opened_at
+        for feed in self.missing():
+            if feed in self.requests:
+                # It may be bringing its version just now.
+                due_at = max(due_at, closes_at)
+            elif self.next_request_at[feed] < closes_at:
+                due_at = max(due_at, self.sibling_wait(feed, self.window).until)
+        return due_at
 
     def is_due(self) -> bool:
         """Whether a run is due. A slow feed whose requests were cut short twice is given the time to answer."""
         due_at = self.due_at()
-        if due_at is None or due_at > time.monotonic():
+        if due_at is None or due_at > self.now():
             return False
         return all(self.cursor.feeds[feed].cut_short < MOST_CUT_SHORT for feed in self.requests)
 
     async def fire_if_due(self) -> bool:
         if self.is_due():
-            history = await self.read_history()
+            history = await self.history()
             self.take_answers()
             if (history.last_run is None or history.last_run.state is not RunState.IN_FLIGHT) and self.is_due():
                 self.fire(Trigger.NEW_VERSION)
                 return True
-        # What is owed from before is decided once a tick, after every feed has answered: newer versions come first.
-        elif not self.owed_is_settled and not self.cursor.waiting() and self.answered >= set(self.sources):
-            history = await self.read_history()
-            if history.last_run is not None and history.last_run.state is RunState.IN_FLIGHT:
-                return False
-            self.owed_is_settled = True
-            trigger = dirty_trigger(
-                latest=self.cursor.latest(),
-                last_run=history.last_run,
-                last_success=history.last_success,
-                code_version=self.code_version,
-                is_start=self.is_start,
-            )
-            self.cursor.process = self.process
-            if trigger is not None:
-                self.fire(trigger)
-                return True
+        # At a start, what is owed from before is decided after every feed has answered: newer versions come first.
+        elif self.is_start and not self.cursor.waiting() and self.answered >= set(self.sources):
+            return await self.fire_if_owed()
         return False
 
-    async def read_history(self) -> History:
+    async def fire_if_last_request_was_lost(self) -> None:
+        """Looks once for the run asked for last; at the end of a tick, since a newer version would replace it."""
+        if not self.is_start and not self.cursor.is_run_seen and not self.cursor.waiting():
+            await self.fire_if_owed()
+
+    async def fire_if_owed(self) -> bool:
+        history = await self.history()
+        if history.last_run is not None and history.last_run.state is RunState.IN_FLIGHT:
+            return False
+        trigger = dirty_trigger(
+            latest=self.cursor.latest(),
+            last_run=history.last_run,
+            last_success=history.last_success,
+            code_version=self.code_version,
+            is_start=self.is_start,
+        )
+        self.is_start, self.cursor.process = False, self.process
+        if trigger is None:
+            self.cursor.is_run_seen = True
+            return False
+        self.fire(trigger)
+        return True
+
+    def look_at_runs(self) -> asyncio.Task[History]:
         """The earlier runs, read again only after ``run_poll_s``: the answer comes from the database."""
-        now = time.monotonic()
-        if self.history is None or now - self.history_known_at >= self.timing.run_poll_s:
-            self.history = await asyncio.to_thread(self.vendor.history)
-            self.history_known_at = time.monotonic()
-        return self.history
+        now = self.now()
+        if self.looking is None or (self.looking.done() and now - self.looked_at >= self.timing.run_poll_s):
+            self.looking = asyncio.ensure_future(asyncio.to_thread(self.vendor.history))
+            self.looked_at = now
+        return self.looking
+
+    async def history(self) -> History:
+        return await self.look_at_runs()
 
     def fire(self, trigger: Trigger) -> None:
         self.result.changed = self.cursor.waiting()
         self.result.trigger = trigger
         self.cursor.requested = self.cursor.latest()
         self.cursor.requests += 1
-        self.cursor.process = self.process
+        self.cursor.process, self.cursor.is_run_seen = self.process, False
 
     def has_news_that_cannot_wait(self) -> bool:
         return bool(self.result.health) and not self.cursor.waiting()
 
+    def ends_at(self) -> float:
+        """When the tick ends if nothing comes."""
+        if self.cursor.waiting():
+            return self.last_request_at
+        now = self.now()
+        return tick_ends_at(
+            started=self.started_at,
+            latest=self.last_request_at,
+            now=now,
+            next_at=min(self.next_request_at.values()),
+            busy_until=max(busy_until(memory.polls, self.paces[f], now) for f, memory in self.cursor.feeds.items()),
+            loop_s=self.timing.loop_s,
+            lead_s=self.timing.lead_s,
+        )
+
     def is_over(self) -> bool:
-        """No request may begin any more and none is under way."""
-        return not self.requests and time.monotonic() > self.last_request_at
+        """Nothing is under way and no request should begin any more."""
+        return not self.requests and self.now() > self.ends_at()

@@ -8,6 +8,17 @@ from enum import StrEnum
 
 from continuous_gtfs.errors import ConfigurationError
 
+_ABOVE_ZERO = (
+    "poll_every_s",
+    "timeout_s",
+    "max_bytes",
+    "max_unzipped_bytes",
+    "max_members",
+    "most_requests",
+    "request_window_s",
+    "frozen_after_polls",
+)
+
 
 class FeedKind(StrEnum):
     """What a feed's bytes are."""
@@ -26,13 +37,17 @@ class FeedSource:
         kind: What the bytes are.
         url: Template with ``${config:NAME}`` and ``${secret:NAME}``.
         headers: Header name to template.
-        poll_every_s: Seconds from one request to the next.
+        poll_every_s: Seconds from one request to the next, while the vendor's rhythm is not known or there is none.
         timeout_s: Hard limit for one whole request, connection to last byte.
         max_bytes: A longer body is refused before it is read to its end.
         max_unzipped_bytes: A schedule whose files are longer together is refused; its zip may compress as well as it
             likes.
         max_members: A schedule whose zip holds more files is refused.
         redirect_hosts: Hosts (``name`` or ``name:port``) a redirect may lead to; none by default.
+        most_requests: At most so many requests begin in any ``request_window_s``, whatever the rhythm.
+        request_window_s: Twelve times ``poll_every_s`` where it is None, which makes twice the fixed cadence the limit.
+        frozen_after_polls: A realtime feed whose header timestamp stays the same for so many answers, and for as long
+            as they would take at the fixed cadence, is reported as frozen at the vendor.
     """
 
     environment: str
@@ -46,11 +61,15 @@ class FeedSource:
     max_unzipped_bytes: int = 2 << 30
     max_members: int = 1000
     redirect_hosts: frozenset[str] = frozenset()
+    most_requests: int = 24
+    request_window_s: float | None = None
+    frozen_after_polls: int = 24
 
     def __post_init__(self) -> None:
-        for name in ("poll_every_s", "timeout_s", "max_bytes", "max_unzipped_bytes", "max_members"):
-            if getattr(self, name) <= 0:
-                raise ConfigurationError(f"{self.feed_id}: {name} is {getattr(self, name)}; it must be above 0")
+        for name in _ABOVE_ZERO:
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ConfigurationError(f"{self.feed_id}: {name} is {value}; it must be above 0")
 
     @property
     def feed_id(self) -> str:

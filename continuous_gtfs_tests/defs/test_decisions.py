@@ -1,4 +1,4 @@
-"""Whether a pipeline is dirty, when a run is due, when to ask again."""
+"""Whether a pipeline is dirty, how long to stay away after a fault, when a tick should end."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from continuous_gtfs.defs.decisions import (
     RunState,
     Trigger,
     dirty_trigger,
-    run_due_at,
-    seconds_to_next_request,
+    seconds_to_stay_away,
+    tick_ends_at,
 )
 
 LATEST = {"vehicle_positions": "v2", "trip_updates": "t2"}
@@ -69,26 +69,9 @@ def test_nothing_is_owed_before_the_vendor_has_given_a_version() -> None:
     assert dirty_trigger(latest={}, last_run=None, last_success=None, code_version="code", is_start=True) is None
 
 
-PAIR = frozenset({"vehicle_positions", "trip_updates"})
-
-
-def test_a_run_is_due_at_once_when_both_feeds_have_arrived() -> None:
-    assert run_due_at(waiting=PAIR, expected=PAIR, window_opened_at=100.0, window_s=2.0) == 100.0
-
-
-def test_a_feed_waits_for_its_sibling_until_the_window_closes() -> None:
-    due = run_due_at(waiting={"trip_updates"}, expected=PAIR, window_opened_at=100.0, window_s=2.0)
-    assert due == 102.0
-
-
-def test_no_run_is_due_when_nothing_waits() -> None:
-    assert run_due_at(waiting=frozenset(), expected=PAIR, window_opened_at=100.0, window_s=2.0) is None
-
-
 @pytest.mark.parametrize(
     ("failures", "retry_after_s", "expected"),
     [
-        (0, None, 5),
         (1, None, 5),
         (2, None, 10),
         (3, None, 20),
@@ -101,5 +84,36 @@ def test_no_run_is_due_when_nothing_waits() -> None:
 def test_the_vendor_is_asked_less_often_the_more_it_fails_and_retry_after_is_honoured_within_reason(
     failures: int, retry_after_s: float | None, expected: float
 ) -> None:
-    seconds = seconds_to_next_request(poll_every_s=5, failures_in_row=failures, retry_after_s=retry_after_s)
+    seconds = seconds_to_stay_away(poll_every_s=5, failures_in_row=failures, retry_after_s=retry_after_s)
     assert seconds == expected
+
+
+def ends_at(next_at: float, busy_until: float = 0.0, now: float = 0.0, latest: float = 37.0) -> float:
+    """Of a tick that began at 0, with the daemon's loop as it is."""
+    return tick_ends_at(
+        started=0.0, latest=latest, now=now, next_at=next_at, busy_until=busy_until, loop_s=5.0, lead_s=0.5
+    )
+
+
+def test_a_tick_lasts_while_what_is_due_fits_into_it_and_ends_just_before_a_round_of_the_daemon() -> None:
+    assert ends_at(next_at=17.0, busy_until=18.0) == 34.5
+
+
+def test_a_version_due_too_late_for_a_tick_is_left_to_the_next_which_begins_well_before() -> None:
+    assert ends_at(next_at=37.5, busy_until=38.5) == 29.5
+    assert ends_at(next_at=57.5, busy_until=58.5) == 34.5
+    assert ends_at(next_at=36.0, busy_until=38.0) == 29.5, "its requests would be spread over two ticks"
+
+
+def test_a_tick_between_requests_that_follow_closely_ends_where_the_next_tick_makes_the_next_one() -> None:
+    assert ends_at(next_at=40.0, now=35.1, latest=37.0) == 37.0
+    assert ends_at(next_at=40.0, now=34.0) == 34.5
+    assert ends_at(next_at=35.6, busy_until=40.0, now=34.0) == 34.5
+
+
+def test_an_end_that_was_just_passed_is_still_the_end() -> None:
+    assert ends_at(next_at=57.5, busy_until=58.5, now=34.6) == 34.5
+
+
+def test_a_tick_that_is_shorter_than_a_round_ends_at_its_latest() -> None:
+    assert ends_at(next_at=3.0, latest=2.0) == 2.0

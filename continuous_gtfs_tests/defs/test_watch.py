@@ -316,12 +316,10 @@ def test_retry_after_keeps_the_vendor_alone_beyond_the_tick() -> None:
 
 def test_a_clock_that_was_set_back_does_not_silence_a_feed() -> None:
     memory = quiet_cursor().feeds[VP]
-    memory.not_before = 10_000.0
-    assert seconds_to_wait(memory, poll_every_s=5, now=10_003.0) == 0
-    assert seconds_to_wait(memory, poll_every_s=5, now=9_998.0) == 2
-    assert seconds_to_wait(memory, poll_every_s=5, now=6_400.0) == 5
-    memory.failures_in_row = 1
-    assert seconds_to_wait(memory, poll_every_s=5, now=6_400.0) == 600
+    memory.not_before, memory.failures_in_row = 10_000.0, 1
+    assert seconds_to_wait(memory, now=10_003.0) == 0
+    assert seconds_to_wait(memory, now=9_998.0) == 2
+    assert seconds_to_wait(memory, now=6_400.0) == 600
 
 
 def test_the_sibling_is_not_hurried_while_what_is_waited_for_is_a_run() -> None:

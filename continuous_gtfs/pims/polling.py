@@ -1,0 +1,229 @@
+"""When to ask the vendor for a feed next: a pure function of earlier answers and the clock.
+
+The vendor's rhythm is learnt from the versions that came (``rhythm``). While it is regular, requests are placed where
+the next version is expected, at equal steps of probability, and hardly any elsewhere; while it is not, or is not known
+yet, they keep the feed's fixed cadence. Faults are not answers: how long to stay away after one is for the caller.
+"""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from dataclasses import dataclass, field
+from typing import Any
+
+from continuous_gtfs.pims.catalog import FeedKind, FeedSource
+from continuous_gtfs.pims.rhythm import MOST_ARRIVALS, Arrival, Rhythm, Spread, learn
+
+# The shares of probability at which a due version is looked for, by the requests that the last versions took: k equal
+# steps find it with (k + 1) / 2 requests; missed versions and late ones cost more.
+# By when a version that has not come is overdue.
+DUE_SHARE = 0.95
+_STEPS = (
+    (2.4, (0.2, 0.4, 0.6, 0.8, DUE_SHARE)),
+    (2.9, (0.25, 0.5, 0.75, DUE_SHARE)),
+    (3.4, (0.3, 0.65, DUE_SHARE)),
+    (float("inf"), (0.5, DUE_SHARE)),
+)
+# No two requests of one feed are begun closer to each other, in seconds.
+CLOSEST_S = 0.2
+# How long after its time an overdue version is asked for again at first.
+_FIRST_GAP_S = 0.5
+# In every so many versions one request goes to the quiet part of the rhythm: it finds a vendor that has become faster.
+_LOOK_ASIDE_EVERY = 4
+# The vendor is never left unasked for so many fixed cadences.
+_LONGEST_SILENCE = 6
+# After so many periods without a version the rhythm is no longer relied on.
+_SILENT_PERIODS = 4.5
+# A clock that is set back by more makes what was learnt by it useless.
+_CLOCK_SLACK_S = 1.0
+_GOLDEN = 0.6180339887498949
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How a feed may be asked.
+
+    Attributes:
+        every_s: The fixed cadence, from one request to the next.
+        learns: Whether the vendor's rhythm is looked for at all.
+        most_requests: At most so many requests begin in any ``window_s`` seconds.
+        window_s: See ``most_requests``.
+    """
+
+    every_s: float
+    learns: bool = True
+    most_requests: int = 24
+    window_s: float = 60.0
+
+    @classmethod
+    def of(cls, source: FeedSource) -> Pace:
+        return cls(
+            every_s=source.poll_every_s,
+            learns=source.kind is FeedKind.REALTIME,
+            most_requests=source.most_requests,
+            window_s=source.request_window_s or 12 * source.poll_every_s,
+        )
+
+
+@dataclass(slots=True)
+class PollMemory:
+    """What is remembered of the answers for one feed; bounded.
+
+    Attributes:
+        arrivals: The last versions' arrivals, oldest first.
+        asked: POSIX seconds at which the last requests were sent, as many as the budget needs.
+        told_at: POSIX seconds at which the last request that could tell was sent.
+        requests: Requests that could tell since the newest version came.
+        versions: Versions that have come so far.
+    """
+
+    arrivals: list[Arrival] = field(default_factory=list)
+    asked: list[float] = field(default_factory=list)
+    told_at: float | None = None
+    requests: int = 0
+    versions: int = 0
+    _rhythm: Rhythm | None = field(default=None, repr=False, compare=False)
+    _rhythm_is_of: int | None = field(default=None, repr=False, compare=False)
+
+    def note_request(self, at: float, pace: Pace) -> None:
+        """A request is being sent, whatever becomes of it."""
+        if self.asked and at < self.asked[-1] - _CLOCK_SLACK_S:
+            # The clock was set back: what was learnt by it is of no use, and the future is nothing to wait for.
+            self.arrivals, self.told_at = [], None
+            self.asked = [moment for moment in self.asked if moment <= at]
+            self._rhythm_is_of = None
+        self.asked = [*self.asked, at][-pace.most_requests :]
+
+    def note_unchanged(self, at: float) -> None:
+        """The request sent ``at`` found no new version."""
+        self.told_at = at
+        self.requests += 1
+
+    def note_arrival(self, at: float, stamp: int | None) -> None:
+        """The request sent ``at`` found a new version, whose header says ``stamp``."""
+        if self.told_at is not None:
+            arrival = Arrival(after=self.told_at, by=at, stamp=stamp, requests=self.requests + 1)
+            self.arrivals = [*self.arrivals, arrival][-MOST_ARRIVALS:]
+        self.versions += 1
+        self.told_at = at
+        self.requests = 0
+
+    def rhythm(self) -> Rhythm | None:
+        """The vendor's rhythm; reckoned once for each version."""
+        if self._rhythm_is_of != self.versions:
+            self._rhythm, self._rhythm_is_of = learn(self.arrivals), self.versions
+        return self._rhythm
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "arrivals": [[round(a.after, 3), round(a.by, 3), a.stamp, a.requests] for a in self.arrivals],
+            "asked": [round(at, 3) for at in self.asked],
+            "told_at": self.told_at,
+            "requests": self.requests,
+            "versions": self.versions,
+        }
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> PollMemory:
+        return cls(**(fields | {"arrivals": [Arrival(*each) for each in fields["arrivals"]]}))
+
+
+def next_request_at(memory: PollMemory, pace: Pace, now: float) -> float:
+    """When the next request should begin, POSIX seconds; in the past where it should have begun already.
+
+    Retry-After and back-off after faults come on top: the caller takes the later.
+
+    Args:
+        memory: The feed's earlier answers.
+        pace: How the feed may be asked.
+        now: POSIX seconds.
+    """
+    if not memory.asked or memory.told_at is None:
+        wanted = memory.asked[-1] + pace.every_s if memory.asked else now
+    else:
+        wanted = _wanted_at(memory, memory.told_at, pace)
+    # Bounded by what can have been meant: after a clock was set back, what is remembered lies in the future.
+    wanted = min(wanted, now + _LONGEST_SILENCE * pace.every_s)
+    return max(wanted, min(allowed_at(memory, pace), now + pace.window_s))
+
+
+def due(memory: PollMemory, pace: Pace, now: float) -> Spread | None:
+    """Where the feed's next version is expected; None where that is not known."""
+    rhythm = _reliable_rhythm(memory, pace, now)
+    return None if rhythm is None else rhythm.beat(_beat_after(memory, rhythm, now))
+
+
+def busy_until(memory: PollMemory, pace: Pace, now: float) -> float:
+    """When the next expected version will have come or be overdue; ``now`` where none is expected."""
+    spread = due(memory, pace, now)
+    return now if spread is None else spread.at(DUE_SHARE)
+
+
+def allowed_at(memory: PollMemory, pace: Pace) -> float:
+    """When the budget has room for another request, POSIX seconds."""
+    asked = memory.asked
+    return asked[-pace.most_requests] + pace.window_s if len(asked) >= pace.most_requests else 0.0
+
+
+def _reliable_rhythm(memory: PollMemory, pace: Pace, at: float) -> Rhythm | None:
+    rhythm = memory.rhythm() if pace.learns else None
+    if rhythm is None or at - memory.arrivals[-1].by > _SILENT_PERIODS * rhythm.period_s:
+        return None
+    return rhythm
+
+
+def _wanted_at(memory: PollMemory, told_at: float, pace: Pace) -> float:
+    rhythm = _reliable_rhythm(memory, pace, told_at)
+    if rhythm is None:
+        return told_at + _cadence_s(memory, pace)
+    first, number = _beat_after_newest(memory, rhythm), _beat_after(memory, rhythm, told_at)
+    spread = rhythm.beat(number)
+    wanted = [next_step(spread, told_at, _usual_requests(memory)), told_at + _LONGEST_SILENCE * pace.every_s]
+    if number > first:
+        # A due version did not come: it is late, or was left out. Each gap is as long as all that were waited before.
+        overdue_s = told_at - rhythm.beat(number - 1).at(DUE_SHARE)
+        wanted.append(told_at + min(max(overdue_s, _FIRST_GAP_S), pace.every_s))
+    elif memory.requests == 0 and memory.versions % _LOOK_ASIDE_EVERY == 0:
+        aside = 0.1 + 0.8 * (memory.versions * _GOLDEN % 1)
+        wanted.append(told_at + aside * max(0.0, spread.edges[0] - told_at))
+    return max(min(wanted), told_at + CLOSEST_S)
+
+
+def next_step(spread: Spread, told_at: float, usual_requests: float = 3.0) -> float:
+    """The next moment at which what ``spread`` expects should be looked for, after a look at ``told_at``.
+
+    ``told_at`` must lie before the time at which it is overdue, else that time is given.
+    """
+    done = spread.share_by(told_at + CLOSEST_S / 2)
+    steps = next(steps for most, steps in _STEPS if usual_requests <= most)
+    return spread.at(next((step for step in steps if step > done), DUE_SHARE))
+
+
+def _usual_requests(memory: PollMemory) -> float:
+    return statistics.fmean(arrival.requests for arrival in memory.arrivals)
+
+
+def _beat_after_newest(memory: PollMemory, rhythm: Rhythm) -> int:
+    """The number of the first beat whose version is newer than the newest one."""
+    if rhythm.newest_is_on_beat:
+        return 1
+    # An extra version between two beats: the next beat is the first whose end lies after it.
+    return 1 + max(0, int((memory.arrivals[-1].by - rhythm.spread.at(DUE_SHARE)) / rhythm.period_s))
+
+
+def _beat_after(memory: PollMemory, rhythm: Rhythm, at: float) -> int:
+    """The number of the beat whose version is still to be expected at ``at``."""
+    number = _beat_after_newest(memory, rhythm)
+    while rhythm.beat(number).at(DUE_SHARE) <= at + CLOSEST_S / 2:
+        number += 1
+    return number
+
+
+def _cadence_s(memory: PollMemory, pace: Pace) -> float:
+    """The fixed cadence, or less where versions come faster than it could tell apart."""
+    newest = memory.arrivals[-5:]
+    if not pace.learns or len(newest) < 3:
+        return pace.every_s
+    step = statistics.median(after.by - before.by for before, after in itertools.pairwise(newest))
+    return min(max(step / 2, pace.every_s / 8, CLOSEST_S), pace.every_s)
