@@ -56,9 +56,10 @@ def test_a_trip_that_the_schedule_need_not_have_is_not_held_against_it(relations
     assert bool(found.trip_ids) is is_counted
 
 
-def test_a_stop_that_the_feed_brings_itself_is_not_unknown() -> None:
-    found = references(feed_message(trip_update("T1", "NEW"), {"stop": {"stop_id": "NEW"}}))
-    assert not found.stop_ids
+def test_a_stop_that_the_feed_brings_itself_is_known(index: ScheduleIndex) -> None:
+    message = feed_message(trip_update("T1", *["NEW"] * 9, *["Z"] * 1), {"stop": {"stop_id": "NEW"}})
+    result = stop_ids_are_known(references(message), index, max_percent=50, least_count=5)
+    assert (result.passed, result.value) == (True, 10)
 
 
 @pytest.mark.parametrize(("unknown", "is_passed", "share"), [(10, True, 50), (11, False, 52.38), (0, True, 0)])
@@ -84,3 +85,12 @@ def test_stops_are_held_against_the_stops_of_the_schedule(index: ScheduleIndex) 
     result = stop_ids_are_known(references(message), index, max_percent=50, least_count=5)
     assert not result.passed
     assert "11 of 21 stop_ids (52.38 %) are not in the published schedule, such as 'Z'" in result.message
+
+
+def test_of_a_large_feed_every_second_entity_tells_the_share(index: ScheduleIndex) -> None:
+    half = feed_message(*(trip_update("T1" if number % 4 < 2 else "X", "M") for number in range(2_000)))
+    found = references(half)
+    assert (found.trip_ids, found.stride) == ({"T1": 500, "X": 500}, 2)
+    told = trip_ids_are_known(found, index, max_percent=50, least_count=5).message
+    assert "500 of 1000 trip_ids (50 %)" in told
+    assert "(1 of 2 entities was looked at)" in told
