@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from operator import attrgetter
 
 from google.transit.gtfs_realtime_pb2 import FeedEntity
 
@@ -54,9 +55,10 @@ def drop_duplicate_entities(feeds: RealtimeFeeds, name: str) -> Duplicates:
     the same id. A later one that is deleted and says nothing stands for all, and stays, as the vendor's word.
     """
     message = feeds.message(name)
-    seen = Counter(entity.id for entity in message.entity)
-    if len(seen) == len(message.entity):
-        return Duplicates(entities=len(message.entity))
+    ids = list(map(attrgetter("id"), message.entity))
+    if len(set(ids)) == len(ids):
+        return Duplicates(entities=len(ids))
+    seen = Counter(ids)
     later: dict[str, list[FeedEntity]] = {}
     dropped: list[int] = []
     differing = 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 from google.transit.gtfs_realtime_pb2 import FeedMessage
 
 from continuous_gtfs.realtime.guards.result import GuardResult, not_asked, percent
@@ -12,7 +14,7 @@ FALL = "does_not_lose_entities"
 
 def entity_count(message: FeedMessage) -> int:
     """Entities that say something; one marked as deleted says that there is nothing."""
-    return sum(not entity.is_deleted for entity in message.entity)
+    return len(message.entity) - sum(map(attrgetter("is_deleted"), message.entity))
 
 
 def has_entities(entities: int, *, live_entities: int | None, trips_running: int | None) -> GuardResult:
