@@ -14,7 +14,8 @@ FALL = "does_not_lose_entities"
 
 def entity_count(message: FeedMessage) -> int:
     """Entities that say something; one marked as deleted says that there is nothing."""
-    return len(message.entity) - sum(map(attrgetter("is_deleted"), message.entity))
+    deleted: int = sum(map(attrgetter("is_deleted"), message.entity))
+    return len(message.entity) - deleted
 
 
 def has_entities(entities: int, *, live_entities: int | None, trips_running: int | None) -> GuardResult:
