@@ -30,7 +30,7 @@ class _Commands(click.Group):
     """The commands of this module, and those of others, imported when one is named or help lists them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*super().list_commands(ctx), "schedule", "digest", "validate", "diff"]
+        return [*super().list_commands(ctx), "schedule", "digest", "validate", "diff", "runs"]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name == "schedule":
@@ -41,6 +41,10 @@ class _Commands(click.Group):
             from continuous_gtfs import cli_feeds
 
             return {"digest": cli_feeds.digest, "validate": cli_feeds.validate, "diff": cli_feeds.diff}[cmd_name]
+        if cmd_name == "runs":
+            from continuous_gtfs.cli_runs import runs
+
+            return runs
         return super().get_command(ctx, cmd_name)
 
 
