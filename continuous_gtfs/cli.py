@@ -15,7 +15,13 @@ from pathlib import Path
 import click
 
 from continuous_gtfs import __version__
-from continuous_gtfs.errors import ConfigurationError, ContinuousGtfsError, FeedStructureError, StepDefinitionError
+from continuous_gtfs.errors import (
+    ConfigurationError,
+    ContinuousGtfsError,
+    FeedStructureError,
+    StepDefinitionError,
+    UnreadableMessageError,
+)
 
 USER_ERROR = 2
 FAILED = 1
@@ -30,7 +36,7 @@ class _Commands(click.Group):
     """The commands of this module, and those of others, imported when one is named or help lists them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*super().list_commands(ctx), "schedule", "digest", "validate", "diff", "runs"]
+        return [*super().list_commands(ctx), "schedule", "digest", "validate", "diff", "realtime", "compare", "runs"]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name == "schedule":
@@ -41,6 +47,14 @@ class _Commands(click.Group):
             from continuous_gtfs import cli_feeds
 
             return {"digest": cli_feeds.digest, "validate": cli_feeds.validate, "diff": cli_feeds.diff}[cmd_name]
+        if cmd_name == "realtime":
+            from continuous_gtfs.cli_realtime import realtime
+
+            return realtime
+        if cmd_name == "compare":
+            from continuous_gtfs.cli_compare import compare
+
+            return compare
         if cmd_name == "runs":
             from continuous_gtfs.cli_runs import runs
 
@@ -199,7 +213,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(USER_ERROR) from None
     except click.ClickException as error:
         _fail(error.format_message(), USER_ERROR)
-    except (ConfigurationError, FeedStructureError, StepDefinitionError) as error:
+    except (ConfigurationError, FeedStructureError, StepDefinitionError, UnreadableMessageError) as error:
         _fail(str(error), USER_ERROR)
     except ContinuousGtfsError as error:
         _fail(str(error), FAILED)

@@ -6,7 +6,7 @@ What it runs is imported when it runs.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,11 +22,11 @@ from continuous_gtfs.cli_files import (
     read_file,
     write_whole,
 )
+from continuous_gtfs.cli_steps import named_paths, parse_moment, steps_until, with_author_line
 from continuous_gtfs.errors import ConfigurationError, FeedStructureError, GateFailedError, StepFailedError
 
 if TYPE_CHECKING:
     from continuous_gtfs.gtfs.feed import Feed
-    from continuous_gtfs.pipeline.step import Step
 
 SCHEDULE = "schedule"
 
@@ -66,13 +66,15 @@ def schedule(
     from continuous_gtfs.pipeline.results import StepResult
     from continuous_gtfs.pipeline.running import run_steps
 
-    moment = datetime.now(UTC) if now is None else _moment(now)
-    paths = _named_paths(inputs)
+    moment = datetime.now(UTC) if now is None else parse_moment(now)
+    paths = named_paths(inputs, example="schedule=feed.zip")
+    if SCHEDULE not in paths:
+        raise ConfigurationError("there is no input to run the steps on: give --input schedule=feed.zip")
     for path, option in ((output, "--output"), (report, "--report")):
         if path is not None:
             check_writable(path, option)
     look_here()
-    steps = _until(load_steps(agency, SCHEDULE), until)
+    steps = steps_until(load_steps(agency, SCHEDULE), until)
     source = paths.pop(SCHEDULE)
     data = read_feed(source)
     with named(source):
@@ -98,7 +100,7 @@ def schedule(
     try:
         after, _ = run_steps(steps, before, now=moment, inputs=others, on_result=results.append)
     except StepFailedError as error:
-        message = f"{error}{_author_line(error, agency)}"
+        message = with_author_line(error, agency, SCHEDULE)
         click.echo(step_table(results) + step_notes(results), nl=False)
         write_report(None, None, message)
         raise StepFailedError(message, result=error.result) from error
@@ -131,20 +133,6 @@ def _facts(path: Path | None, data: bytes) -> dict[str, Any]:
     }
 
 
-def _named_paths(inputs: Sequence[str]) -> dict[str, Path]:
-    paths: dict[str, Path] = {}
-    for given in inputs:
-        name, equals, path = given.partition("=")
-        if not (name and equals and path):
-            raise ConfigurationError(f"--input {given}: write NAME=PATH, e.g. --input schedule=feed.zip")
-        if name in paths:
-            raise ConfigurationError(f"--input {name} is given twice: {paths[name]} and {path}")
-        paths[name] = Path(path)
-    if SCHEDULE not in paths:
-        raise ConfigurationError("there is no input to run the steps on: give --input schedule=feed.zip")
-    return paths
-
-
 def _input(path: Path) -> Feed | bytes:
     """Another input of the steps: a zip or a folder as a feed, any other file as its bytes."""
     if not path.is_dir() and path.suffix != ".zip":
@@ -154,29 +142,3 @@ def _input(path: Path) -> Feed | bytes:
     data = read_feed(path)
     with named(path):
         return Feed.from_bytes(data)
-
-
-def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise ConfigurationError(f"--now {text}: write an ISO time, e.g. 2026-06-01T12:00:00-07:00") from None
-    if moment.tzinfo is None:
-        raise ConfigurationError(f"--now {text} has no offset; write e.g. {text}Z or {text}-07:00")
-    return moment
-
-
-def _until(steps: tuple[Step[Feed], ...], until: str | None) -> tuple[Step[Feed], ...]:
-    if until is None:
-        return steps
-    names = [step.name for step in steps]
-    if until not in names:
-        raise ConfigurationError(f"--until {until}: there is no such step; the steps are {', '.join(names) or 'none'}")
-    return steps[: names.index(until) + 1]
-
-
-def _author_line(error: StepFailedError, agency: str) -> str:
-    from continuous_gtfs.agencies.loading import author_line
-
-    line = author_line(error.__cause__, agency, SCHEDULE) if error.__cause__ is not None else None
-    return f" ({line})" if line else ""

@@ -35,10 +35,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "simulator": PURE,
     "demo": PURE,
     "cli_files": {"gtfs"} | FOUNDATION,
-    "cli_schedule": {"cli_files"} | PURE,
+    "cli_steps": PURE,
+    "cli_schedule": {"cli_files", "cli_steps"} | PURE,
+    "cli_realtime": {"cli_files", "cli_steps"} | PURE,
+    "cli_compare": {"cli_files"} | PURE,
     "cli_feeds": {"cli_files"} | PURE,
     "cli_runs": {"cli_files", "defs"} | PURE,
-    "cli": {"cli_schedule", "cli_feeds", "cli_runs", "demo", "simulator"} | PURE,
+    "cli": {"cli_schedule", "cli_realtime", "cli_compare", "cli_feeds", "cli_runs", "demo", "simulator"} | PURE,
 }
 
 # Outside package: where it may be imported.
@@ -47,7 +50,7 @@ ONLY_IN = {
     "httpx": ("pims/",),
     "google.cloud": ("artifacts/gcs.py", "pims/secrets.py"),
     "rich": ("demo/", "cli.py"),
-    "click": ("cli.py", "cli_schedule.py", "cli_feeds.py", "cli_runs.py"),
+    "click": ("cli.py", "cli_schedule.py", "cli_realtime.py", "cli_compare.py", "cli_feeds.py", "cli_runs.py"),
     "starlette": ("simulator/", "demo/"),
     "uvicorn": ("simulator/", "demo/"),
     "psycopg2": ("demo/",),
