@@ -139,13 +139,14 @@ def next_request_at(memory: PollMemory, pace: Pace, now: float) -> float:
         pace: How the feed may be asked.
         now: POSIX seconds.
     """
+    if memory.asked and memory.asked[-1] > now + _CLOCK_SLACK_S:
+        # The clock was set back: the next request makes a new beginning.
+        return now
     if not memory.asked or memory.told_at is None:
         wanted = memory.asked[-1] + pace.every_s if memory.asked else now
     else:
         wanted = _wanted_at(memory, memory.told_at, pace)
-    # Bounded by what can have been meant: after a clock was set back, what is remembered lies in the future.
-    wanted = min(wanted, now + _LONGEST_SILENCE * pace.every_s)
-    return max(wanted, min(allowed_at(memory, pace), now + pace.window_s))
+    return max(wanted, allowed_at(memory, pace))
 
 
 def due(memory: PollMemory, pace: Pace, now: float) -> Spread | None:

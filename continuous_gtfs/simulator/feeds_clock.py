@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 import random
 import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
+
+from continuous_gtfs.simulator.rhythm import VendorRhythm
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,8 @@ class FeedsClock:
         jitter_s: A slot's version comes up to so much later than the slot begins, a different amount for each
             slot and the same at each reckoning. Its moment stays the slot's.
         seed: Draws the jitter.
+        rhythm: Versions come as it says, the first of them in the slot after the one that ``started_at`` falls in; its
+            period is ``every_s``. Jitter is then its matter.
     """
 
     def __init__(
@@ -38,6 +43,7 @@ class FeedsClock:
         is_aligned: bool,
         jitter_s: float = 0.0,
         seed: int = 0,
+        rhythm: VendorRhythm | None = None,
     ) -> None:
         self._started = started_at.timestamp()
         self._every_s = every_s
@@ -47,12 +53,20 @@ class FeedsClock:
         self._first_slot = self._slot_begun(self._started)
         self._advances: list[tuple[float, int]] = []
         self._lock = threading.Lock()
+        self._coming = rhythm.versions(self._slot_time(self._first_slot + 1)) if rhythm else None
+        self._come: list[tuple[float, int]] = []
 
     def tick(self, now: datetime, *, lag_s: float = 0.0) -> FeedTick:
         """The version in force at ``now`` for a reader who sees everything ``lag_s`` late."""
         seen = max(now.timestamp() - lag_s, self._started)
         with self._lock:
             advances = [at for made, at in self._advances if made <= seen]
+            if self._coming is not None:
+                while not self._come or self._come[-1][0] <= seen:
+                    self._come.append(next(self._coming))
+                count = bisect.bisect_right(self._come, (seen, math.inf))
+                newest = self._come[count - 1][1] if count else math.floor(self._slot_time(self._first_slot))
+                return FeedTick(count + len(advances), datetime.fromtimestamp(max(newest, *advances, 0), UTC))
         slot = max(self._slot_begun(seen), self._first_slot)
         if slot > self._first_slot and seen < self._slot_time(slot) + self._jitter(slot):
             slot -= 1

@@ -32,7 +32,7 @@ class VendorRhythm:
     def versions(self, start: float) -> Iterator[tuple[float, int]]:
         """Endlessly, in order: when a version can be had, and its header's timestamp in whole seconds (both POSIX)."""
         draw = random.Random(self.seed)
-        moment, newest = start, start
+        moment, newest = start, float("-inf")
         while True:
             comes = max(moment + self.lag_s + draw.uniform(0, self.jitter_s), newest + 0.001)
             if draw.random() >= self.missed:

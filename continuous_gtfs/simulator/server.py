@@ -20,6 +20,7 @@ import uvicorn
 from continuous_gtfs.errors import ConfigurationError
 from continuous_gtfs.simulator.app import build_app
 from continuous_gtfs.simulator.replay import ReplaySource
+from continuous_gtfs.simulator.rhythm import VendorRhythm
 from continuous_gtfs.simulator.sources import EDITIONS, FeedsSource, GeneratedSource
 from continuous_gtfs.simulator.vendor import Vendor
 
@@ -40,6 +41,9 @@ class SimulatorOptions:
         schedule_every_s: Likewise for the schedule, which a replay has one version of.
         trip_updates_lag_s: TripUpdates come so much later than the VehiclePositions of their version.
         jitter_s: Both come up to so much late, a different amount each time.
+        drift_s: Each realtime version shifts all later ones by up to so much, back or forth.
+        missed: The share of realtime versions that are left out.
+        doubled: The share of realtime versions that a second one follows within the period.
         scale: Size of the generated agency.
         seed: Of the generated agency and of the jitter.
         shift_to_now: A replayed snapshot's header timestamp is the moment it is served for.
@@ -56,6 +60,9 @@ class SimulatorOptions:
     schedule_every_s: float | None = None
     trip_updates_lag_s: float = 0.0
     jitter_s: float = 0.0
+    drift_s: float = 0.0
+    missed: float = 0.0
+    doubled: float = 0.0
     scale: int = 1
     seed: int = 1
     shift_to_now: bool = True
@@ -81,6 +88,14 @@ class SimulatorOptions:
             raise ConfigurationError(
                 "the simulator's trip_updates_lag_s and jitter_s must not be negative and must together stay "
                 "below realtime_every_s"
+            )
+        if not (0 <= self.missed < 1 and 0 <= self.doubled <= 1):
+            raise ConfigurationError(
+                "the simulator's missed and doubled are shares, from 0 to 1; not all can be missed"
+            )
+        if self.drift_s < 0 or (self.realtime_every_s is not None and self.drift_s >= self.realtime_every_s):
+            raise ConfigurationError(
+                "the simulator's drift_s must not be negative and must stay below realtime_every_s"
             )
         if self.scale < 1:
             raise ConfigurationError(f"the simulator's scale must be at least 1, not {self.scale}")
@@ -113,6 +128,7 @@ class Simulator:
             trip_updates_lag_s=options.trip_updates_lag_s,
             jitter_s=options.jitter_s,
             seed=options.seed,
+            rhythm=_rhythm(options),
         )
         self._server: _Server | None = None
 
@@ -226,6 +242,20 @@ def _listen(host: str, port: int) -> socket.socket:
         raise ConfigurationError(
             f"the simulator cannot listen on {host}:{port}: {error.strerror or error}; choose another port or host"
         ) from error
+
+
+def _rhythm(options: SimulatorOptions) -> VendorRhythm | None:
+    """The rhythm of realtime feeds where versions stray in more ways than by jitter."""
+    if options.realtime_every_s is None or not (options.drift_s or options.missed or options.doubled):
+        return None
+    return VendorRhythm(
+        period_s=options.realtime_every_s,
+        jitter_s=options.jitter_s,
+        drift_s=options.drift_s,
+        missed=options.missed,
+        doubled=options.doubled,
+        seed=options.seed,
+    )
 
 
 def _is_loopback(host: str) -> bool:

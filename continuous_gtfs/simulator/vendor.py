@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from continuous_gtfs.simulator.feeds_clock import FeedsClock, FeedTick
+from continuous_gtfs.simulator.rhythm import VendorRhythm
 from continuous_gtfs.simulator.sources import EDITIONS, FeedsSource
 
 
@@ -38,6 +39,7 @@ class Vendor:
         trip_updates_lag_s: TripUpdates of a version come so much later than its VehiclePositions.
         jitter_s: See ``FeedsClock``; for the realtime feeds.
         seed: Draws the jitter.
+        rhythm: See ``FeedsClock``; for the realtime feeds.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Vendor:
         trip_updates_lag_s: float = 0.0,
         jitter_s: float = 0.0,
         seed: int = 0,
+        rhythm: VendorRhythm | None = None,
     ) -> None:
         self.source = source
         self._now = now
@@ -66,6 +69,7 @@ class Vendor:
                 is_aligned=True,
                 jitter_s=jitter_s,
                 seed=seed,
+                rhythm=rhythm,
             )
             for edition in EDITIONS
         }

@@ -4,6 +4,7 @@ import itertools
 from datetime import UTC, datetime, timedelta
 
 from continuous_gtfs.simulator.feeds_clock import FeedsClock, FeedTick
+from continuous_gtfs.simulator.rhythm import VendorRhythm
 
 START = datetime(2026, 3, 2, 12, 0, 7, 500_000, tzinfo=UTC)
 
@@ -77,3 +78,23 @@ def test_jitter_delays_each_slot_differently_within_its_bound_and_never_goes_bac
 
 def test_a_clock_that_is_set_back_does_not_go_before_the_first_version() -> None:
     assert clock().tick(at(-500)) == FeedTick(0, at(0))
+
+
+def test_a_rhythm_decides_when_versions_come_and_what_moment_they_carry() -> None:
+    rhythm = VendorRhythm(period_s=20.0, jitter_s=2.0, drift_s=0.5, missed=0.2, doubled=0.2, seed=4)
+    ticks = FeedsClock(started_at=START, every_s=20.0, is_aligned=True, rhythm=rhythm)
+    coming = list(itertools.islice(rhythm.versions(at(20).timestamp()), 40))
+    assert ticks.tick(at(7.5)) == FeedTick(0, at(0))
+    for number, (moment, stamp) in enumerate(coming[:-1], start=1):
+        seen = datetime.fromtimestamp(moment, UTC) + timedelta(milliseconds=1)
+        assert ticks.tick(seen) == FeedTick(number, datetime.fromtimestamp(stamp, UTC))
+        assert ticks.tick(seen - timedelta(milliseconds=2)).index == number - 1
+    assert ticks.tick(datetime.fromtimestamp(coming[2][0] + 0.001, UTC)).index == 3, (
+        "a look at the past does not go forward"
+    )
+
+
+def test_an_advance_counts_beside_a_rhythm_too() -> None:
+    rhythm = VendorRhythm(period_s=20.0, drift_s=0.5, seed=4)
+    ticks = FeedsClock(started_at=START, every_s=20.0, is_aligned=True, rhythm=rhythm)
+    assert ticks.advance(at(8.2)) == FeedTick(1, at(8))
