@@ -32,6 +32,12 @@ class TripRun(NamedTuple):
     repeats: bool = False
 
 
+def service_day(index: ScheduleIndex, now: datetime) -> date:
+    """The service day that is under way: today by the agency's clock from 04:00 on, before it yesterday."""
+    local = now.astimezone(index.timezone)
+    return local.date() - timedelta(days=local.time() < SERVICE_DAY_BEGINS)
+
+
 def service_date_of(index: ScheduleIndex, trip_id: str, now: datetime) -> date:
     """The service day that is meant where a feed names a trip without its date.
 
@@ -39,11 +45,9 @@ def service_date_of(index: ScheduleIndex, trip_id: str, now: datetime) -> date:
     times begin before 04:00 is today's, since yesterday's run of it has been over for a day. If the trip does not run
     on that day and does on the other, the other is meant.
     """
-    local = now.astimezone(index.timezone)
-    today = local.date()
-    if local.time() >= SERVICE_DAY_BEGINS:
+    today, yesterday = now.astimezone(index.timezone).date(), service_day(index, now)
+    if today == yesterday:
         return today
-    yesterday = today - timedelta(days=1)
     trip = index.trips.get(trip_id)
     begins_early = trip is not None and trip.start_s is not None and trip.start_s < _BEGINS_S
     meant, other = (today, yesterday) if begins_early else (yesterday, today)

@@ -79,6 +79,11 @@ class Step(ABC, Generic[F]):
         """The files whose rows are counted even if the step leaves them as they are: those that it names."""
         return self.files or frozenset()
 
+    @property
+    def wanted_inputs(self) -> frozenset[str]:
+        """Names of ``StepContext.inputs`` that are brought only where a step wants them, since they cost something."""
+        return frozenset()
+
     @abstractmethod
     def apply(self, feed: F, context: StepContext) -> None:
         """Change ``feed`` in place. It is a fork, so nothing that the step does can reach another run."""
