@@ -3,14 +3,17 @@
 Not here: JSON (``encoding``), whether a feed is good enough to publish (``guards``).
 
 Nothing is lost between the two functions: fields that the bindings do not know (extensions of other
-agencies, enum values of a later spec) stay in the message and are written again.
+agencies, enum values of a later spec) stay in the message and are written again. Vendors use the same extension
+numbers for different things, so no extension is registered here: what is not interpreted cannot be misread.
 """
 
 from __future__ import annotations
 
 import re
+from functools import cache
 
-from google.protobuf.message import DecodeError, EncodeError
+from google.protobuf import descriptor_pool, message_factory
+from google.protobuf.message import DecodeError, EncodeError, Message
 from google.transit.gtfs_realtime_pb2 import FeedMessage
 
 from continuous_gtfs.errors import UnreadableMessageError
@@ -46,7 +49,7 @@ def parse_feed(data: bytes, *, name: str) -> FeedMessage:
     try:
         message.ParseFromString(data)
     except DecodeError as error:
-        found = _recognized(data) or "no protobuf: cut off in transit, or garbage"
+        found = _recognized(data) or _unparsable(data)
         raise UnreadableMessageError(f"{_not_a_feed(name, data)} but {found}") from error
     if not message.HasField("header"):
         found = _recognized(data) or "protobuf without a header: another kind of message, or garbage"
@@ -88,6 +91,25 @@ def _recognized(data: bytes) -> str | None:
     """
     beginning = data[:64].removeprefix(b"\xef\xbb\xbf").lstrip()
     return next((what for start, what in _BEGINNINGS if beginning.startswith(start)), None)
+
+
+def _unparsable(data: bytes) -> str:
+    try:
+        _without_extensions().FromString(data)
+    except DecodeError:
+        return "no protobuf: cut off in transit, or garbage"
+    return (
+        "protobuf that does not fit an extension which something in this process has registered: another vendor "
+        "uses its number. Do not import that vendor's bindings; what is not known here is kept as it is"
+    )
+
+
+@cache
+def _without_extensions() -> type[Message]:
+    """FeedMessage in a pool of descriptors of its own, where nobody can register an extension."""
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(FeedMessage.DESCRIPTOR.file.serialized_pb)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(FeedMessage.DESCRIPTOR.full_name))
 
 
 def _missing(message: FeedMessage) -> str:

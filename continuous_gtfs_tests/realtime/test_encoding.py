@@ -25,6 +25,11 @@ def expected(message: Message) -> Any:
     return json.loads(MessageToJson(message, preserving_proto_field_name=True))
 
 
+def is_same_value_for_value(document: Any, other: Any) -> bool:
+    """Whether two documents are the same with the kinds of their numbers and the order of their keys."""
+    return repr(document) == repr(other)
+
+
 def refuse_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     assert len(dict(pairs)) == len(pairs)
     return dict(pairs)
@@ -33,7 +38,8 @@ def refuse_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 @pytest.mark.parametrize("path", captures())
 def test_a_real_feed_gives_the_document_of_protobufs_own_writer(path: Path) -> None:
     message = parse_feed(path.read_bytes(), name=path.name)
-    assert json.loads(feed_to_json(message), object_pairs_hook=refuse_repeated_keys) == expected(message)
+    document = json.loads(feed_to_json(message), object_pairs_hook=refuse_repeated_keys)
+    assert is_same_value_for_value(document, expected(message))
 
 
 @pytest.mark.parametrize("name", ["vehicle_positions_1690679342", "trip_updates_1690865133"])
@@ -59,7 +65,7 @@ def test_every_kind_of_value_is_written_as_protobuf_does() -> None:
         incrementality="DIFFERENTIAL",
     )
     document = json.loads(feed_to_json(message))
-    assert document == expected(message)
+    assert is_same_value_for_value(document, expected(message))
     assert document["header"]["timestamp"] == "1700000000"
     assert document["entity"][3]["vehicle"]["position"] == {
         "latitude": "NaN",
@@ -166,7 +172,7 @@ def extended_feed_message() -> Any:
 def test_registered_extensions_are_written_as_protobuf_does() -> None:
     message = extended_feed_message()
     document = json.loads(feed_to_json(message))
-    assert document == expected(message)
+    assert is_same_value_for_value(document, expected(message))
     assert document["header"]["[vendor.extra]"] == {
         "blob": "/wA/Pg==",
         "blobs": ["", "eA=="],
