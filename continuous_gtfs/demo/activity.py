@@ -16,6 +16,7 @@ from typing import Any
 from continuous_gtfs.artifacts.manifest import Manifest
 from continuous_gtfs.artifacts.publication import Publisher
 from continuous_gtfs.artifacts.store import Store
+from continuous_gtfs.demo.ages import PublicationAges
 from continuous_gtfs.demo.graphql import ACTIVITY, ask
 from continuous_gtfs.errors import TransientError
 from continuous_gtfs.names import (
@@ -57,6 +58,7 @@ class FeedActivity:
         outcomes: Fetches since the start, by what they gave.
         manifest: What is live.
         first_publication_s: Seconds from the start to the first publication since; None before it.
+        ages: Of a realtime feed, how old it was at each publication since the start.
     """
 
     source: FeedSource
@@ -66,6 +68,7 @@ class FeedActivity:
     outcomes: Counter[str] = field(default_factory=Counter)
     manifest: Manifest | None = None
     first_publication_s: float | None = None
+    ages: PublicationAges = field(default_factory=PublicationAges)
 
     @property
     def pipeline(self) -> str:
@@ -139,6 +142,8 @@ class Activity:
             if feed.first_publication_s is None and feed.manifest is not None:
                 after_s = (feed.manifest.published_at - self.started_at).total_seconds()
                 feed.first_publication_s = after_s if after_s >= 0 else None
+            if feed.manifest is not None and feed.source.kind is FeedKind.REALTIME:
+                feed.ages.take(feed.manifest, since=self.started_at)
 
     def runs_of(self, pipeline: str) -> list[RunFacts]:
         """Runs of one pipeline since the start, newest first."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from statistics import median
 
 from rich.console import Console
 from rich.table import Table
@@ -10,14 +11,16 @@ from rich.text import Text
 
 from continuous_gtfs.demo.activity import IN_PROGRESS, Activity, FeedActivity
 
+LEFT = ("Feed", "Latest version", "Last run", "Published")
+AGES_HEADING = "Age at publication, s\nlast  median  max"
 STYLES = {"SUCCESS": "green", "FAILURE": "bold red", "CANCELED": "yellow"}
 
 
 def build_table(activity: Activity, *, now: datetime, note: str | None) -> Table:
-    """One row a feed: latest version, its age, the pipeline's last run, what is live."""
+    """One row a feed: latest version, its age, the pipeline's last run, what is live, how old feeds went out."""
     table = Table(caption=note or f"{now:%H:%M:%S} UTC, Ctrl-C ends it", caption_justify="left")
-    for heading in ("Feed", "Latest version", "Age", "Last run", "Published", "Age"):
-        table.add_column(heading, no_wrap=True, justify="right" if heading == "Age" else "left")
+    for heading in ("Feed", "Latest version", "Age", "Last run", "Published", "Age", AGES_HEADING):
+        table.add_column(heading, no_wrap=True, justify="left" if heading in LEFT else "right")
     for feed_id, feed in activity.feeds.items():
         manifest = feed.manifest
         table.add_row(
@@ -27,6 +30,7 @@ def build_table(activity: Activity, *, now: datetime, note: str | None) -> Table
             _last_run(activity, feed),
             manifest.objects[0].sha256[:12] if manifest else "",
             _age(manifest.published_at if manifest else None, now),
+            _ages(feed),
         )
     return table
 
@@ -62,6 +66,15 @@ def _last_run(activity: Activity, feed: FeedActivity) -> Text:
     run = runs[0]
     took = f" {run.ended - run.created:.1f} s" if run.ended else ""
     return Text(f"{run.status}{took}", style=STYLES.get(run.status, "cyan"))
+
+
+def _ages(feed: FeedActivity) -> Text:
+    """In seconds; red where they are too old."""
+    seconds = feed.ages.seconds
+    if not seconds:
+        return Text("")
+    told = "  ".join(f"{age_s:.1f}" for age_s in (seconds[-1], median(seconds), max(seconds)))
+    return Text(told, style="bold red" if feed.ages.holds is False else "")
 
 
 def _age(moment: datetime | None, now: datetime) -> str:

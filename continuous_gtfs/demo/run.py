@@ -24,7 +24,7 @@ from continuous_gtfs.demo.child import ProcessFailedError
 from continuous_gtfs.demo.display import PlainProgress, build_table
 from continuous_gtfs.demo.ports import Ports
 from continuous_gtfs.demo.processes import Platform, StartStoppedError
-from continuous_gtfs.demo.summary import failures, reasons, summarise
+from continuous_gtfs.demo.summary import age_lines, failures, reasons, summarise
 from continuous_gtfs.errors import ConfigurationError
 
 ASK_EVERY_S = 3.0
@@ -59,7 +59,7 @@ class DemoOptions:
 
 
 def run_demo(options: DemoOptions, console: Console) -> int:
-    """Run it all; gives the exit code: 0 only when every pipeline published and nothing failed."""
+    """Run it all; gives the exit code: 0 only when every pipeline published in time and nothing failed."""
     if options.json_path is not None:
         _check_writable(options.json_path)
     with _stop_on_signals() as stop:
@@ -92,6 +92,8 @@ def run_demo(options: DemoOptions, console: Console) -> int:
     if options.json_path is not None:
         text = json.dumps(summarise(activity, now=datetime.now(UTC), problems=problems), indent=1)
         options.json_path.write_text(text + "\n")
+    for line in age_lines(activity):
+        _say(console, line)
     for problem in problems:
         _say(console, f"failed: {problem}")
     if not problems:

@@ -133,6 +133,25 @@ def test_seconds_to_the_first_publication_are_those_of_the_first_one_after_the_s
     assert manifest.label == "24"
 
 
+def test_ages_are_those_of_every_publication_since_the_start_by_its_header_timestamp(
+    server: StandIn, tmp_path: Path
+) -> None:
+    activity = activity_of(server, tmp_path)
+    for after_s, age_s in ((-60, 1.0), (4, 2.0), (24, 3.5), (44, 0.5), (64, 0.25)):
+        at = START + timedelta(seconds=after_s)
+        Publisher(LocalStore(tmp_path)).publish(
+            "realtime/production/vehicle_positions",
+            objects=(PublicationObject(extension="pb", data=str(after_s).encode(), content_type="x/y"),),
+            label=str(after_s),
+            order=[int(at.timestamp()), at.isoformat()],
+            manifest={},
+            now=at + timedelta(seconds=age_s),
+        )
+        if after_s != 24:  # one that no look fell on is in the next manifest
+            activity.refresh_publications()
+    assert activity.feeds[VEHICLES].ages.seconds == [3.5, 0.5, 0.25]
+
+
 def test_a_webserver_that_does_not_answer_is_a_reason_to_show_and_what_was_known_stays(
     server: StandIn, tmp_path: Path
 ) -> None:

@@ -89,6 +89,8 @@ def test_the_demo_publishes_every_feed_ends_on_ctrl_c_and_leaves_only_its_state(
         assert 0 < feed["first_publication_s"] < TIMEOUT_S
         assert feed["published"]["objects"]
         assert feed["versions_seen"]
+        assert (feed["age_at_publication"] is None) == (feed["pipeline"].startswith("schedule/"))
+    assert summary["age_at_publication"]["holds"] is not False
     assert set(summary["runs"]) == {
         f"{pipeline}_{environment}" for pipeline in ("schedule", "realtime") for environment in ("production", "qa")
     }

@@ -11,10 +11,12 @@ from rich.console import Console
 
 from continuous_gtfs.agencies.agency import DEFAULT_AGENCY, load_agency
 from continuous_gtfs.artifacts.local import LocalStore
+from continuous_gtfs.artifacts.manifest import Manifest, Release
 from continuous_gtfs.artifacts.publication import PublicationObject, Publisher
-from continuous_gtfs.demo.activity import Activity, RunFacts
+from continuous_gtfs.demo.activity import Activity, FeedActivity, RunFacts
+from continuous_gtfs.demo.ages import PublicationAges
 from continuous_gtfs.demo.display import PlainProgress, build_table
-from continuous_gtfs.demo.summary import reasons, summarise
+from continuous_gtfs.demo.summary import age_lines, reasons, summarise
 
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
 NOW = START + timedelta(seconds=60)
@@ -114,6 +116,59 @@ def test_the_table_shows_each_feed_with_version_run_and_digest(activity: Activit
     for part in ("1767-abc", "12 s", "SUCCESS 2.5 s", feed.manifest.objects[0].sha256[:12], "50 s"):
         assert part in line
     assert sum("qa/" in line for line in lines) == 3
+
+
+def publish_aged(feed: FeedActivity, *ages_s: float) -> None:
+    """One publication every 20 s from 10 s after the start, each so old."""
+    releases = []
+    for number, age_s in enumerate(ages_s):
+        at = START + timedelta(seconds=10 + 20 * number)
+        order = (int(at.timestamp()), "fetched")
+        published_at = at + timedelta(seconds=age_s)
+        releases.append(Release(label=f"v{number}", order=order, published_at=published_at, objects=()))
+    *previous, current = releases
+    feed.ages = PublicationAges()
+    feed.ages.take(Manifest(name="x", current=current, previous=tuple(reversed(previous))), since=START)
+
+
+def test_ages_are_told_without_that_of_the_first_publication_which_waited_for_the_start(activity: Activity) -> None:
+    publish_aged(activity.feeds["production/vehicle_positions"], 9.0, 1.25, 0.75, 3.0)
+    summary = json.loads(json.dumps(summarise(activity, now=NOW, problems=[])))
+    assert summary["feeds"]["production/vehicle_positions"]["age_at_publication"] == {
+        "publications": 3,
+        "median_s": 1.25,
+        "max_s": 3.0,
+        "last_s": 3.0,
+    }
+    assert summary["feeds"]["production/schedule"]["age_at_publication"] is None
+    assert summary["age_at_publication"] == {"median_limit_s": 30.0, "holds": True}
+    assert age_lines(activity) == [
+        "production/vehicle_positions: age at publication median 1.2 s, at most 3.0 s, last 3.0 s, of 3 publications"
+    ]
+    assert reasons(activity, ran_s=60) == []
+
+
+def test_feeds_that_are_too_old_when_they_go_out_are_a_reason(activity: Activity) -> None:
+    publish_aged(activity.feeds["production/vehicle_positions"], 1, 1, 1, 80)
+    publish_aged(activity.feeds["qa/vehicle_positions"], 1, 31, 80, 80)
+    (reason,) = reasons(activity, ran_s=60)
+    assert reason.startswith("qa/vehicle_positions was too old when it was published: median 80.0 s")
+    assert summarise(activity, now=NOW, problems=[])["age_at_publication"]["holds"] is False
+
+
+def test_two_old_publications_are_too_few_for_a_verdict(activity: Activity) -> None:
+    publish_aged(activity.feeds["qa/vehicle_positions"], 1, 80, 80)
+    assert reasons(activity, ran_s=60) == []
+    assert summarise(activity, now=NOW, problems=[])["age_at_publication"]["holds"] is None
+
+
+def test_the_table_shows_the_last_age_at_publication_the_median_and_the_highest(activity: Activity) -> None:
+    publish_aged(activity.feeds["production/trip_updates"], 9, 1.5, 0.5, 2.5, 0.75)
+    console = Console(file=io.StringIO(), width=160)
+    console.print(build_table(activity, now=NOW, note=None))
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    (line,) = [line for line in lines if "production/trip_updates" in line]
+    assert "0.8  1.1  2.5" in line
 
 
 def test_plain_progress_tells_each_thing_once(activity: Activity) -> None:
