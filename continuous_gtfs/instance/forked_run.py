@@ -15,11 +15,14 @@ from dataclasses import dataclass
 from typing import cast
 
 import psutil
-from dagster import DagsterInstance, DagsterRunStatus
-from dagster._core.code_pointer import CodePointer
+from dagster import DagsterInstance, DagsterRunStatus, RepositoryDefinition, in_process_executor
+from dagster._core.code_pointer import CodePointer, ModuleCodePointer
 from dagster._core.definitions.reconstruct import (
+    ReconstructableJob,
+    ReconstructableRepository,
     initialize_repository_def_from_pointer,
 )
+from dagster._core.definitions.repository_definition import RepositoryLoadData
 from dagster._core.instance import InstanceRef
 from dagster._core.origin import JobPythonOrigin
 from dagster._grpc.impl import core_execute_run
@@ -27,9 +30,12 @@ from dagster._serdes import deserialize_value
 from dagster._utils.hosted_user_process import recon_job_from_origin
 from dagster._utils.interrupts import capture_interrupts
 
+from continuous_gtfs.instance.storage import learn_schema
+
 WORKER_TAG = "continuous_gtfs/worker"
 """Where a run's process is, as JSON: host, pid, and when it was started."""
 CANCELING_POLL_S = 1.0
+_loaded: dict[str, RepositoryDefinition] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +71,53 @@ class Worker:
             return False
 
 
-def prepare(instance: str, modules: Sequence[str]) -> InstanceRef:
-    """Make everything that a run would make anew: the instance's reference and the locations' definitions."""
+class LoadedRepository(ReconstructableRepository):
+    """A location whose definitions were made before the fork, in place of making them again for each run."""
+
+    def get_definition(self) -> RepositoryDefinition:
+        return _loaded[cast(ModuleCodePointer, self.pointer).module]
+
+    def with_repository_load_data(self, metadata: RepositoryLoadData | None) -> ReconstructableRepository:
+        if metadata and (metadata.cacheable_asset_data or metadata.reconstruction_metadata or metadata.defs_state_info):
+            # The code server has made its definitions from more than the code.
+            return ReconstructableRepository(*self).with_repository_load_data(metadata)
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What is made once, before the first fork."""
+
+    ref: InstanceRef
+
+
+def prepare(instance: str, modules: Sequence[str]) -> Prepared:
+    """Make everything that a run would make anew: definitions, what the instance imports, what the tables are like."""
     for name in modules:
-        repository = initialize_repository_def_from_pointer(CodePointer.from_module(name, "defs", None))
-        repository.get_all_jobs()
-    return deserialize_value(instance, InstanceRef)
+        _loaded[name] = initialize_repository_def_from_pointer(CodePointer.from_module(name, "defs", None))
+        _loaded[name].get_all_jobs()
+    ref = deserialize_value(instance, InstanceRef)
+    with DagsterInstance.from_ref(ref) as opened:
+        learn_schema(opened)
+    return Prepared(ref)
 
 
-def execute(ref: InstanceRef, run_id: str) -> int:
+def reconstructable_job(origin: JobPythonOrigin) -> ReconstructableJob:
+    """The job of a run, from the loaded definitions where they will do."""
+    job = recon_job_from_origin(origin)
+    pointer = job.repository.pointer
+    repository = _loaded.get(pointer.module) if isinstance(pointer, ModuleCodePointer) else None
+    if repository is None or not repository.has_job(job.job_name):
+        return job
+    # Other executors send the job to processes of their own, told by what it is made from.
+    if repository.get_job(job.job_name).executor_def.name != in_process_executor.name:
+        return job
+    return job._replace(repository=LoadedRepository(*job.repository))
+
+
+def execute(prepared: Prepared, run_id: str) -> int:
     """Execute a run; 0 unless its end could not be reported."""
-    with capture_interrupts(), DagsterInstance.from_ref(ref) as instance:
+    with capture_interrupts(), DagsterInstance.from_ref(prepared.ref) as instance:
         instance.add_run_tags(run_id, {WORKER_TAG: Worker.this_process().to_tag()})
         run = instance.get_run_by_id(run_id)
         if run is None or run.is_finished:
@@ -84,7 +126,7 @@ def execute(ref: InstanceRef, run_id: str) -> int:
         watcher = threading.Thread(target=_end_when_canceled, args=(instance, run_id, is_over), daemon=True)
         watcher.start()
         try:
-            job = recon_job_from_origin(cast(JobPythonOrigin, run.job_code_origin))
+            job = reconstructable_job(cast(JobPythonOrigin, run.job_code_origin))
             for _ in core_execute_run(job, run, instance, inject_env_vars=True):
                 pass
             return 0

@@ -2,28 +2,53 @@
 
 dagster-postgres opens a connection for each call: some 150 of them a run, each with its own process in the database
 and its own password check. Here the three storages of one process share one pool.
+They also ask the database again and again, many times a run, which columns its tables have. Here a yes is remembered.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import inspect
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any, Self, cast
 
-from dagster import Field, IntSource
+from dagster import DagsterInstance, Field, IntSource
 from dagster._core.storage.config import pg_config
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage, PostgresEventLogStorage
 from dagster_postgres.utils import pg_url_from_config
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, event
 from sqlalchemy.engine import Engine
+from sqlalchemy.exc import DisconnectionError
 
 POOL_SIZE = 4
 # A long poll and the threads of the user interface may all ask at once; what is over POOL_SIZE is closed after use.
 MAX_OVERFLOW = 40
 # Firewalls forget idle connections after some minutes more.
 RECYCLE_S = 300
+# Asking whether a connection still stands costs a millisecond; no database restarts within this.
+TRUSTED_S = 0.2
+_USED_AT = "continuous_gtfs_used_at"
+_ABOUT_THE_SCHEMA = (
+    "has_run_stats_index_cols",
+    "has_bulk_actions_selector_cols",
+    "has_backfill_id_column",
+    "has_bulk_action_job_name_column",
+    "has_backfill_tags_table",
+    "has_built_index",
+    "has_secondary_index",
+    "_has_asset_key_col_on_connection",
+    "has_asset_key_index_cols",
+    "has_instigators_table",
+    "_has_instigators_table",
+    "_has_asset_daemon_asset_evaluations_table",
+    "has_secondary_index_table",
+)
+"""The storages' methods that answer whether a column, table or index is there; none has any other effect."""
+_known: set[tuple[str, ...]] = set()
 TABLES_ARE_THERE = "CONTINUOUS_GTFS_TABLES_ARE_THERE"
 """Names, in a process whose parent has used it, the database in which the tables are not looked for again."""
 
@@ -51,12 +76,12 @@ class PooledPostgresStorage(DagsterPostgresStorage):
             pool_size=pool_size,
             max_overflow=MAX_OVERFLOW,
             pool_recycle=RECYCLE_S,
-            # A connection that the database has closed meanwhile is found out before it is used, not by a failed run.
-            pool_pre_ping=True,
         )
+        _find_out_closed_connections(self.pool)
         self._event_log_storage = _EventLogStorage(postgres_url, should_autocreate_tables=False)
         for storage in (self.run_storage, self.event_log_storage, self.schedule_storage):
             _use(storage, self.pool)
+            _remember_the_schema(storage, database_name(postgres_url))
 
     @classmethod
     def config_type(cls) -> Mapping[str, Any]:
@@ -79,6 +104,57 @@ class _EventLogStorage(PostgresEventLogStorage):
     def dispose(self) -> None:
         super().dispose()
         self._engine.dispose()
+
+
+def learn_schema(instance: DagsterInstance) -> None:
+    """Ask about the tables once, so that processes forked from this one know."""
+    for storage in (instance.run_storage, instance.event_log_storage, instance.schedule_storage):
+        for name in _ABOUT_THE_SCHEMA:
+            ask = getattr(storage, name, None)
+            if ask is not None and not inspect.signature(ask).parameters:
+                ask()
+
+
+def _remember_the_schema(storage: object, database: str) -> None:
+    for name in _ABOUT_THE_SCHEMA:
+        ask = getattr(storage, name, None)
+        if ask is not None:
+            setattr(storage, name, _remembering(ask, (database, type(storage).__name__, name)))
+
+
+def _remembering(ask: Callable[..., bool], key: tuple[str, ...]) -> Callable[..., bool]:
+    @functools.wraps(ask)
+    def answer(*arguments: Any) -> bool:
+        question = key + tuple(argument for argument in arguments if isinstance(argument, str))
+        if question in _known:
+            return True
+        found = ask(*arguments)
+        # A no may become a yes by a migration.
+        if found:
+            _known.add(question)
+        return found
+
+    return answer
+
+
+def _find_out_closed_connections(engine: Engine) -> None:
+    """Before a connection that was idle is used, ask whether it still stands: a restart fails no run."""
+
+    def look(connection: Any, record: Any, _: Any) -> None:
+        if time.monotonic() - record.info.get(_USED_AT, 0.0) < TRUSTED_S:
+            return
+        try:
+            alive = engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error:
+            alive = False
+        if not alive:
+            raise DisconnectionError
+
+    def note(_: Any, record: Any) -> None:
+        record.info[_USED_AT] = time.monotonic()
+
+    event.listen(engine, "checkout", look)
+    event.listen(engine, "checkin", note)
 
 
 def _use(storage: object, engine: Engine) -> None:

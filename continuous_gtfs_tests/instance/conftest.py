@@ -109,6 +109,9 @@ run_launcher:
   class: WarmRunLauncher
   config:
     modules: [{module}]
+compute_logs:
+  module: continuous_gtfs.instance.compute_logs
+  class: FileComputeLogManager
 run_coordinator:
   module: dagster.core.run_coordinator
   class: DefaultRunCoordinator
