@@ -183,7 +183,7 @@ class SortedIds(Set[str]):
         return self._offsets[block], end
 
 
-_AGAIN = "publish the schedule again"
+_AGAIN = "transform and publish the schedule again"
 
 
 def _after_first_line(data: bytes) -> int:

@@ -248,8 +248,8 @@ def test_what_is_no_index_or_a_damaged_one_is_refused_when_it_is_read() -> None:
         (good[:-20], "damaged or cut off"),
         (good[:-1] + bytes([good[-1] ^ 1]), "damaged or cut off"),
         (good.replace(b"Los_Angeles", b"Los_Demonios"[:11]), "damaged or cut off"),
-        (gzip.compress(b'{"form": 1}'), "form 1 is; this version reads form 2: publish the schedule again"),
-        (good.replace(b"form 2", b"form 3"), "has form 3, this version reads form 2: publish the schedule again"),
+        (gzip.compress(b'{"form": 1}'), "form 1 is; this version reads form 2: transform and publish the schedule again"),
+        (good.replace(b"form 2", b"form 3"), "has form 3, this version reads form 2: transform and publish the schedule again"),
     ]:
         with pytest.raises(FeedStructureError, match=said):
             ScheduleIndex.from_bytes(data)

@@ -26,6 +26,9 @@ from continuous_gtfs.realtime.feeds import VEHICLE_POSITIONS, RealtimeFeeds
 _POLICIES = ("drop", "clear")
 _OF_NO_SCHEDULE = frozenset({TripDescriptor.ADDED, TripDescriptor.UNSCHEDULED, TripDescriptor.NEW})
 """Trips that are not those of the schedule, so that it need not know them."""
+_VEHICLES_OF_NO_SCHEDULE = _OF_NO_SCHEDULE | {TripDescriptor.DUPLICATED}
+"""A duplicated trip is named by the trip it copies in a trip update, and by the id it got there in a vehicle position:
+https://gtfs.org/documentation/realtime/reference/#message-tripdescriptor (trip_id)."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +78,9 @@ class DropStaleVehicles(OnFeeds):
 class DropUnknownTrips(OnFeeds):
     """Takes out trips that the published schedule does not know: no consumer could show them.
 
-    Only what says that it is a trip of the schedule is held against it, a cancelled, duplicated or replaced one
-    included; an added or new trip need not be there, nor one without a trip_id. A trip update is dropped.
-    Without a schedule nothing is.
+    Only what says that it is a trip of the schedule is held against it, a cancelled or replaced one and the one that
+    an update duplicates included; an added or new trip need not be there, nor one without a trip_id. A trip update is
+    dropped. Without a schedule nothing is.
 
     Attributes:
         vehicles: What becomes of the vehicle of an unknown trip: ``drop`` it, or ``clear`` its trip, so that it stays
@@ -101,9 +104,9 @@ class DropUnknownTrips(OnFeeds):
             updates: dict[int, str] = {}
             vehicles: dict[int, str] = {}
             for position, entity in enumerate(feed.message(feed_name).entity):
-                if entity.HasField("trip_update") and _is_unknown(entity.trip_update.trip, index):
+                if entity.HasField("trip_update") and _is_unknown(entity.trip_update.trip, index, _OF_NO_SCHEDULE):
                     updates[position] = named(entity.trip_update.trip, entity)
-                if entity.HasField("vehicle") and _is_unknown(entity.vehicle.trip, index):
+                if entity.HasField("vehicle") and _is_unknown(entity.vehicle.trip, index, _VEHICLES_OF_NO_SCHEDULE):
                     vehicles[position] = f"{entity.vehicle.trip.trip_id} of vehicle {_vehicle(entity)}"
             if updates or vehicles:
                 found = True
@@ -130,8 +133,8 @@ class DropUnknownTrips(OnFeeds):
             drop_parts(message, [position], *parts)
 
 
-def _is_unknown(trip: TripDescriptor, index: ScheduleIndex) -> bool:
-    if not trip.trip_id or trip.schedule_relationship in _OF_NO_SCHEDULE:
+def _is_unknown(trip: TripDescriptor, index: ScheduleIndex, of_no_schedule: Set[int]) -> bool:
+    if not trip.trip_id or trip.schedule_relationship in of_no_schedule:
         return False
     return not index.is_known_trip(trip.trip_id)
 

@@ -82,6 +82,12 @@ def schedule_index(kind: str, context: StepContext) -> ScheduleIndex | None:
     return cast("ScheduleIndex | None", index)
 
 
+def report_unknown_routes(context: StepContext, route_ids: Collection[str] | None, index: ScheduleIndex) -> None:
+    """Tell of routes that a step is restricted to and that the schedule does not have."""
+    unknown = sorted(set(route_ids or ()) - set(index.route_ids))
+    report(context, "info", "routes_unknown", "route_ids that no trip of the schedule has", None, unknown)
+
+
 def report(
     context: StepContext, severity: Severity, code: str, what: str, feed_name: str | None, names: Iterable[object]
 ) -> None:

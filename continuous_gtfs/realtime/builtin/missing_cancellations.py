@@ -17,6 +17,7 @@ from continuous_gtfs.realtime.builtin.cancellations import Mentions
 from continuous_gtfs.realtime.builtin.entities import (
     nothing_matched,
     report,
+    report_unknown_routes,
     require_duration,
     schedule_index,
     unique_texts,
@@ -78,6 +79,7 @@ class InsertMissingCancellations(Step[RealtimeFeeds]):
         index = schedule_index("InsertMissingCancellations", context)
         if index is None or not self._may_judge(feed, index, context):
             return
+        report_unknown_routes(context, self.route_ids, index)
         runs, inexact = runs_under_way(index, context.now, started_for=self.delay)
         if inexact:
             message = f"{inexact:,} trips by headway are under way, of which no run can be told"

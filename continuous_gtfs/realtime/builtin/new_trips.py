@@ -19,6 +19,7 @@ from continuous_gtfs.realtime.builtin.entities import (
     named,
     nothing_matched,
     report,
+    report_unknown_routes,
     schedule_index,
     trip_descriptors,
     unique_texts,
@@ -68,11 +69,7 @@ class ConvertScheduledToNew(OnFeeds):
         index = schedule_index("ConvertScheduledToNew", context)
         if index is None:
             return
-        if self.route_ids is not None:
-            unknown_routes = sorted(set(self.route_ids) - set(index.route_ids))
-            report(
-                context, "info", "routes_unknown", "route_ids that no trip of the schedule has", None, unknown_routes
-            )
+        report_unknown_routes(context, self.route_ids, index)
         found = False
         for feed_name in self.present(feed):
             wanted: list[int] = []

@@ -186,6 +186,11 @@ def test_routes_of_somebody_else_are_left_out_and_do_not_count() -> None:
     assert inserted(InsertMissingCancellations(route_ids=["N7", "007"])) == [("T1", "20260701")]
 
 
+def test_a_route_that_does_not_exist_is_told() -> None:
+    _, result = insert(InsertMissingCancellations(route_ids=["X", "N7"]))
+    assert found(result)[0] == ("info", "routes_unknown", None, 1, ("X",))
+
+
 def test_an_entity_that_has_the_id_already_is_left_alone() -> None:
     updates = mentioning(OTHER)
     updates.entity[0].id = "canceled-20260701-T1"
