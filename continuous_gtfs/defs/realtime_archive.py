@@ -50,7 +50,7 @@ def archive_assets(environment: str, feeds: Sequence[str], hours: HourlyPartitio
     """``realtime/<environment>/archive_<feed>`` for each feed, made together in one step to keep events few."""
 
     @multi_asset(
-        name=f"archive_realtime_{environment}",
+        name=f"pack_realtime_{environment}",
         specs=[
             AssetSpec(
                 keys.archive_key(environment, feed),
