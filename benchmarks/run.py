@@ -19,6 +19,9 @@ SCHEDULE = (
     "schedule_large_feed",
     "schedule_publication",
 )
+REALTIME = ("realtime_pipeline",)
+GROUPS = {"platform": PLATFORM, "schedule": SCHEDULE, "realtime": REALTIME}
+SCRIPTS = PLATFORM + SCHEDULE + REALTIME
 
 
 def main() -> int:
@@ -27,21 +30,21 @@ def main() -> int:
         "names",
         nargs="*",
         metavar="NAME",
-        help=f"Some only: {', '.join(PLATFORM + SCHEDULE)}; 'schedule' and 'platform' stand for their group.",
+        help=f"Some only: {', '.join(SCRIPTS)}; {', '.join(GROUPS)} stand for their group.",
     )
-    parser.add_argument("--rounds", type=int, help="Runs of each subject, where the script lets one choose: schedule.")
+    parser.add_argument("--rounds", type=int, help="Runs of each subject, where the script lets one choose.")
     chosen = parser.parse_args()
-    groups = {"platform": PLATFORM, "schedule": SCHEDULE} | {name: (name,) for name in PLATFORM + SCHEDULE}
+    groups = GROUPS | {name: (name,) for name in SCRIPTS}
     unknown = [name for name in chosen.names if name not in groups]
     if unknown:
         parser.error(f"no benchmark {unknown[0]}; there are {', '.join(groups)}")
-    scripts = [script for name in chosen.names or ("platform", "schedule") for script in groups[name]]
+    scripts = [script for name in chosen.names or GROUPS for script in groups[name]]
     return max(_run(script, chosen.rounds) for script in dict.fromkeys(scripts))
 
 
 def _run(name: str, rounds: int | None) -> int:
     folder = Path(__file__).parent
-    options = ["--rounds", str(rounds)] if rounds is not None and name in SCHEDULE else []
+    options = ["--rounds", str(rounds)] if rounds is not None and name not in PLATFORM else []
     script = folder / f"{name}.py"
     return subprocess.run([sys.executable, str(script), *options], cwd=folder.parent, check=False).returncode
 
