@@ -13,14 +13,10 @@ from dagster import (
     AssetKey,
     AssetMaterialization,
     DagsterInstance,
-    DagsterRun,
-    DagsterRunStatus,
     DefaultSensorStatus,
     DynamicPartitionsDefinition,
     Failure,
-    RunRecord,
     RunRequest,
-    RunsFilter,
     SensorDefinition,
     SensorEvaluationContext,
     SensorResult,
@@ -31,27 +27,20 @@ from dagster import (
 from continuous_gtfs import names
 from continuous_gtfs.defs import keys
 from continuous_gtfs.defs.cursor import Cursor
-from continuous_gtfs.defs.decisions import RunFacts, RunState, Trigger
 from continuous_gtfs.defs.health import FeedHealth
 from continuous_gtfs.defs.identify import identify
 from continuous_gtfs.defs.resources import Artifacts, VendorAccess
-from continuous_gtfs.defs.watch import USUAL_TIMING, History, Vendor, WatchResult, WatchTiming, watch
+from continuous_gtfs.defs.run_history import read_history
+from continuous_gtfs.defs.watch import watch
+from continuous_gtfs.defs.watch_seams import USUAL_TIMING, Vendor, WatchResult, WatchTiming
 from continuous_gtfs.errors import ConfigurationError
 from continuous_gtfs.pims.catalog import FeedSource
 from continuous_gtfs.pims.outcomes import FetchOutcome
 from continuous_gtfs.versions import FeedVersion
 
-_RUN_STATES = {
-    DagsterRunStatus.SUCCESS: RunState.SUCCEEDED,
-    DagsterRunStatus.FAILURE: RunState.FAILED,
-    DagsterRunStatus.CANCELED: RunState.CANCELED,
-}
 # How long after a tick that asked the vendor in vain the next ones say so, by failing, before one asks again.
 TOLD_FOR_S = 15.0
-# Dagster's retries begin within its loop of 5 s; one that has not begun by then is not waited for.
-RETRY_BEGINS_WITHIN_S = 60.0
 DATA_VERSION_TAG = "dagster/data_version"
-_NOT_FINISHED = [status for status in DagsterRunStatus if status not in _RUN_STATES]
 
 
 @cache
@@ -139,49 +128,6 @@ def pims_sensor(
         )
 
     return poll_pims
-
-
-def read_history(instance: DagsterInstance, pipeline: str, assets: Collection[AssetKey]) -> History:
-    """What the sensor must know of a pipeline's runs.
-
-    A run that a person started holds the pipeline while it lasts, and says nothing on what the sensor has asked for:
-    it may be about an old version.
-    """
-    if any(_is_of_pipeline(run, pipeline, assets) for run in instance.get_runs(RunsFilter(statuses=_NOT_FINISHED))):
-        return History(last_run=RunFacts(state=RunState.IN_FLIGHT), last_success=None)
-    asked_for = {names.PIPELINE_TAG: pipeline, names.TRIGGER_TAG: [trigger.value for trigger in Trigger]}
-    records = instance.get_run_records(RunsFilter(tags=asked_for), limit=1)
-    if not records:
-        return History(last_run=None, last_success=None)
-    run = records[0].dagster_run
-    if _will_be_retried(records[0]):
-        return History(last_run=RunFacts(state=RunState.IN_FLIGHT), last_success=None)
-    successes: Sequence[DagsterRun] = [run]
-    if run.status is not DagsterRunStatus.SUCCESS:
-        successes = instance.get_runs(RunsFilter(tags=asked_for, statuses=[DagsterRunStatus.SUCCESS]), limit=1)
-    return History(last_run=run_facts(run), last_success=run_facts(successes[0]) if successes else None)
-
-
-def _is_of_pipeline(run: DagsterRun, pipeline: str, assets: Collection[AssetKey]) -> bool:
-    """Whether a run belongs to the pipeline: by its tag, or because a person chose one of its assets."""
-    return run.tags.get(names.PIPELINE_TAG) == pipeline or not (run.asset_selection or set()).isdisjoint(assets)
-
-
-def _will_be_retried(record: RunRecord) -> bool:
-    """Whether a crashed run is about to be run again by Dagster, which takes it some seconds to begin with."""
-    tags = record.dagster_run.tags
-    if record.dagster_run.status is not DagsterRunStatus.FAILURE or tags.get("dagster/will_retry") != "true":
-        return False
-    return record.end_time is not None and time.time() - record.end_time < RETRY_BEGINS_WITHIN_S
-
-
-def run_facts(run: DagsterRun) -> RunFacts:
-    prefix = names.version_tag("")
-    return RunFacts(
-        state=_RUN_STATES.get(run.status, RunState.IN_FLIGHT),
-        versions={key.removeprefix(prefix): v for key, v in run.tags.items() if key.startswith(prefix)},
-        code_version=run.tags.get(names.CODE_VERSION_TAG),
-    )
 
 
 def _run_requests(

@@ -31,6 +31,9 @@ from continuous_gtfs.pims.templates import placeholders, render_header, render_u
 __all__ = ["MAX_REDIRECTS", "Body", "CouldNotTell", "FetchOutcome", "NotModified", "PimsClient"]
 
 MAX_REDIRECTS = 3
+# A connection is used again for the requests around a due version and for no longer: common servers close idle ones
+# after 2 or 5 s, and a request that is sent just then gets no answer.
+KEPT_OPEN_S = 1.5
 _REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _log = logging.getLogger(__name__)
@@ -73,6 +76,7 @@ class PimsClient:
             verify=_ssl_context(),
             timeout=None,  # one deadline for the whole request, in fetch
             follow_redirects=False,
+            limits=httpx.Limits(keepalive_expiry=KEPT_OPEN_S),
             mounts={"all://localhost": None, "all://127.0.0.1": None, "all://[::1]": None},
             cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
         )

@@ -28,8 +28,9 @@ from continuous_gtfs.agencies.agency import DEFAULT_AGENCY, load_agency
 from continuous_gtfs.defs import keys
 from continuous_gtfs.defs.decisions import RunFacts, RunState
 from continuous_gtfs.defs.resources import VendorAccess
-from continuous_gtfs.defs.sensors import pims_sensor, read_history
-from continuous_gtfs.defs.watch import WatchTiming
+from continuous_gtfs.defs.run_history import read_history
+from continuous_gtfs.defs.sensors import pims_sensor
+from continuous_gtfs.defs.watch_seams import WatchTiming
 from continuous_gtfs.errors import ConfigurationError
 from continuous_gtfs.pims.catalog import FeedKind, FeedSource
 from continuous_gtfs_tests.defs.conftest import Bench

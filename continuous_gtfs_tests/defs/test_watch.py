@@ -12,7 +12,9 @@ import pytest
 
 from continuous_gtfs.defs.cursor import Cursor
 from continuous_gtfs.defs.decisions import RunFacts, RunState, Trigger
-from continuous_gtfs.defs.watch import History, Vendor, WatchResult, WatchTiming, seconds_to_wait, watch
+from continuous_gtfs.defs.feed_requests import seconds_to_wait
+from continuous_gtfs.defs.watch import watch
+from continuous_gtfs.defs.watch_seams import History, Vendor, WatchResult, WatchTiming
 from continuous_gtfs.errors import ConfigurationError, StoreError, UnreadableMessageError
 from continuous_gtfs.pims.catalog import FeedKind, FeedSource
 from continuous_gtfs.pims.outcomes import Body, CouldNotTell, FetchOutcome, NotModified

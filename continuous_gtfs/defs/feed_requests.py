@@ -1,0 +1,267 @@
+"""The requests of one tick: at most one under way for each feed, begun when the feed is due, taken into the cursor.
+
+Here too: how long a version that came waits for the feeds that usually change with it. Whether a run is asked for is
+decided in ``watch``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from continuous_gtfs.defs.cursor import Cursor, FeedMemory
+from continuous_gtfs.defs.decisions import LONGEST_WAIT_S, seconds_to_stay_away
+from continuous_gtfs.defs.health import note_answer, note_failure
+from continuous_gtfs.defs.watch_seams import Vendor, WatchResult, WatchTiming
+from continuous_gtfs.errors import ContinuousGtfsError, PermanentError
+from continuous_gtfs.pims.catalog import FeedSource
+from continuous_gtfs.pims.outcomes import Body, CouldNotTell, FetchOutcome
+from continuous_gtfs.pims.polling import Pace, allowed_at, busy_until, next_request_at
+from continuous_gtfs.pims.siblings import SiblingWait, sibling_wait
+from continuous_gtfs.versions import FeedVersion
+
+MOST_CUT_SHORT = 2
+_log = logging.getLogger(__name__)
+
+
+def seconds_to_wait(memory: FeedMemory, now: float) -> float:
+    """Seconds that a feed must still be left alone after a fault, by what the last tick remembered.
+
+    Bounded by what can have been meant: after a clock that ran ahead was set back, the remembered moment is far away.
+    """
+    return min(max(0.0, memory.not_before - now), LONGEST_WAIT_S) if memory.failures_in_row else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Window:
+    """The time in which versions are collapsed into one run: by which feed it was opened, and when."""
+
+    opened_by: str
+    opened_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answer:
+    """What became of one request.
+
+    Attributes:
+        version: The version that a body is, as recorded; None without a body.
+        is_new: It is another one than the newest known.
+    """
+
+    outcome: FetchOutcome
+    version: FeedVersion | None = None
+    is_new: bool = False
+
+
+class FeedRequests:
+    """The requests of one tick.
+
+    Args:
+        sources: The feeds.
+        cursor: Brought up to date with each answer.
+        vendor: The seams.
+        result: Takes new versions and news of health.
+        timing: See there.
+        on_new: Called when a new version has come, before it is archived.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[FeedSource],
+        cursor: Cursor,
+        vendor: Vendor,
+        result: WatchResult,
+        timing: WatchTiming,
+        on_new: Callable[[], object],
+    ) -> None:
+        self._sources: Mapping[str, FeedSource] = {source.feed: source for source in sources}
+        self._paces = {source.feed: Pace.of(source) for source in sources}
+        self._cursor = cursor
+        self._vendor = vendor
+        self._result = result
+        self._timing = timing
+        self._on_new = on_new
+        self._under_way: dict[str, asyncio.Task[_Answer]] = {}
+        self._sent_at: dict[str, float] = {}
+        self._answered: set[str] = set()
+        # POSIX time as it was at the start, and steady from then on, whatever is done to the clock meanwhile.
+        self._clock_offset = time.time() - time.monotonic()
+        self.started_at = self.now()
+        # The last request may begin only while it can still end inside the tick.
+        self.last_at = self.started_at + timing.tick_s - max(source.timeout_s for source in sources)
+        self._next_at: dict[str, float] = {}
+        waiting = sorted(cursor.waiting())
+        self._window = _Window(opened_by=waiting[0], opened_at=self.started_at) if waiting else None
+        self._plan()
+
+    def now(self) -> float:
+        return time.monotonic() + self._clock_offset
+
+    @property
+    def under_way(self) -> frozenset[str]:
+        return frozenset(self._under_way)
+
+    @property
+    def next_at(self) -> float:
+        """When the next request is due, of those feeds that none is under way for."""
+        return min((at for feed, at in self._next_at.items() if feed not in self._under_way), default=float("inf"))
+
+    @property
+    def busy_until(self) -> float:
+        """When the versions that are expected next will have come or be overdue."""
+        now = self.now()
+        return max(busy_until(memory.polls, self._paces[f], now) for f, memory in self._cursor.feeds.items())
+
+    @property
+    def has_answer_of_all(self) -> bool:
+        return self._answered >= set(self._sources)
+
+    @property
+    def are_given_time(self) -> bool:
+        """Whether a slow feed is to be waited for now, since its requests were cut short before."""
+        return any(self._cursor.feeds[feed].cut_short >= MOST_CUT_SHORT for feed in self._under_way)
+
+    def start_due(self) -> None:
+        """Begins the requests that are due."""
+        now = self.now()
+        if now > self.last_at:
+            return
+        for feed in self._sources:
+            if feed not in self._under_way and now >= self._next_at[feed]:
+                self._cursor.feeds[feed].polls.note_request(now, self._paces[feed])
+                self._sent_at[feed] = now
+                self._under_way[feed] = asyncio.ensure_future(self._ask(feed))
+
+    async def wait(self, until: float) -> None:
+        """Until a request has ended, or one is due, or ``until``; takes the answers."""
+        if self.next_at <= self.last_at:
+            until = min(until, self.next_at)
+        seconds = max(0.0, until - self.now()) if until < float("inf") else None
+        if self._under_way:
+            await asyncio.wait(self._under_way.values(), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            self.take_answers()
+        else:
+            await asyncio.sleep(seconds or 0.0)
+
+    def take_answers(self) -> None:
+        """Takes what has arrived."""
+        done = [feed for feed, request in self._under_way.items() if request.done()]
+        for feed in done:
+            self._take(feed, self._under_way.pop(feed))
+        if done:
+            self._plan()
+
+    async def cancel(self) -> None:
+        for feed, request in self._under_way.items():
+            self._cursor.feeds[feed].cut_short += 1
+            request.cancel()
+        await asyncio.gather(*self._under_way.values(), return_exceptions=True)
+
+    def run_due_at(self) -> float | None:
+        """When a run for the waiting versions is due: at once when no other feed is to be expected with them."""
+        if self._window is None or not self._cursor.waiting():
+            return None
+        closes_at = self._window.opened_at + self._timing.window_s
+        due_at = self._window.opened_at
+        for feed in self._missing():
+            if feed in self._under_way:
+                # It may be bringing its version just now.
+                due_at = max(due_at, closes_at)
+            elif self._next_at[feed] < closes_at:
+                due_at = max(due_at, self._sibling_wait(feed, self._window).until)
+        return due_at
+
+    async def _ask(self, feed: str) -> _Answer:
+        source, memory = self._sources[feed], self._cursor.feeds[feed]
+        outcome = await self._vendor.fetch(source, memory.etag, memory.last_modified)
+        if not isinstance(outcome, Body):
+            return _Answer(outcome=outcome)
+        version = await asyncio.to_thread(self._vendor.identify, source, outcome, datetime.now(UTC))
+        is_new = memory.version is None or memory.version.version_id != version.version_id
+        if is_new:
+            self._on_new()
+            version = await asyncio.to_thread(self._vendor.save, version, outcome.body)
+        return _Answer(outcome=outcome, version=version, is_new=is_new)
+
+    def _take(self, feed: str, request: asyncio.Task[_Answer]) -> None:
+        self._cursor.feeds[feed].cut_short = 0
+        self._answered.add(feed)
+        try:
+            answer = request.result()
+            if isinstance(answer.outcome, CouldNotTell):
+                self._take_failure(feed, answer.outcome)
+            else:
+                self._take_success(feed, answer)
+        except PermanentError as error:
+            self._take_failure(feed, CouldNotTell("unreadable", str(error)))
+        except ContinuousGtfsError as error:
+            self._take_failure(feed, CouldNotTell("not_archived", str(error)))
+        except Exception as error:
+            # A bug that one body brings out must not keep the other feed from being published.
+            _log.exception("%s: a bug in reading what the vendor sent", self._sources[feed].feed_id)
+            self._take_failure(feed, CouldNotTell("bug", f"{type(error).__name__}: {error}"))
+
+    def _take_success(self, feed: str, answer: _Answer) -> None:
+        memory, sent_at = self._cursor.feeds[feed], self._sent_at[feed]
+        if answer.is_new and answer.version is not None:
+            memory.version = answer.version
+            self._result.new_versions.append(answer.version)
+            memory.polls.note_arrival(sent_at, answer.version.header_timestamp)
+            if self._window is None:
+                self._window = _Window(opened_by=feed, opened_at=sent_at)
+        else:
+            memory.polls.note_unchanged(sent_at)
+        if isinstance(answer.outcome, Body):
+            # The validators of a body that was not understood are never kept: a 304 would then hide it.
+            memory.etag, memory.last_modified = answer.outcome.etag, answer.outcome.last_modified
+        memory.count("new" if answer.is_new else "unchanged")
+        memory.not_before = 0.0
+        self._result.health += note_answer(self._sources[feed], memory, now=self.now())
+
+    def _take_failure(self, feed: str, outcome: CouldNotTell) -> None:
+        source, memory = self._sources[feed], self._cursor.feeds[feed]
+        self._result.health += note_failure(
+            source,
+            memory,
+            kind=outcome.kind,
+            reason=outcome.reason,
+            is_permanent=outcome.is_permanent,
+            failing_after=self._timing.failing_after,
+        )
+        memory.not_before = self.now() + seconds_to_stay_away(
+            poll_every_s=source.poll_every_s,
+            failures_in_row=memory.failures_in_row,
+            retry_after_s=outcome.retry_after_s,
+        )
+
+    def _plan(self) -> None:
+        """When each feed is asked next: in its rhythm, or for a version that waits; never while to be left alone."""
+        now = self.now()
+        for feed, pace in self._paces.items():
+            memory = self._cursor.feeds[feed]
+            at = next_request_at(memory.polls, pace, now)
+            if self._window is not None and feed in self._missing() and memory.failures_in_row == 0:
+                wait = self._sibling_wait(feed, self._window)
+                if now < wait.until and wait.ask_at < at:
+                    at = max(wait.ask_at, allowed_at(memory.polls, pace))
+            self._next_at[feed] = max(at, now + seconds_to_wait(memory, now))
+
+    def _missing(self) -> frozenset[str]:
+        """Feeds that a waiting version may wait for."""
+        waiting = self._cursor.waiting()
+        return frozenset(self._sources) - waiting if waiting else frozenset()
+
+    def _sibling_wait(self, feed: str, window: _Window) -> SiblingWait:
+        return sibling_wait(
+            self._cursor.feeds[window.opened_by].polls,
+            self._cursor.feeds[feed].polls,
+            self._paces[feed],
+            opened_at=window.opened_at,
+            window_s=self._timing.window_s,
+            usual_gap_s=self._timing.sibling_poll_s,
+        )
