@@ -109,3 +109,25 @@ def test_the_asset_graph_in_a_browser_shows_the_assets_of_both_locations(
     wanted = {"transformed_feed", "published_feed", "published_vehicle_positions", "vehicle_positions", *GROUPS}
     wait_for(lambda: wanted <= words_on_page(), what=f"{sorted(wanted)} in the asset graph")
     assert "published_trip_updates" in words_on_page()
+
+
+def test_the_page_of_published_vehicle_positions_shows_their_map_and_their_ages(
+    deployment: Deployment, browser: webdriver.Chrome
+) -> None:
+    deployment.wait_for_newer(names.realtime_publication("production", "vehicle_positions"), None)
+    browser.get(f"{deployment.platform.url('webserver')}/assets/realtime/production/published_vehicle_positions")
+
+    def pictures() -> dict[str, list[int]]:
+        """By what each says it shows, its own width and its height on the page."""
+        found: dict[str, list[int]] = browser.execute_script(
+            "return Object.fromEntries([...document.images].filter(i => i.src.startsWith('data:image/svg'))"
+            ".map(i => [i.alt, [i.naturalWidth, i.height]]))"
+        )
+        return found
+
+    found = wait_for(lambda: shown if len(shown := pictures()) >= 2 else None, what="two pictures on the asset's page")
+    assert any("on a trip" in text for text in found)
+    assert any(text.startswith("Age at publication since") for text in found)
+    for text, (width, height) in found.items():
+        assert width == 600, text
+        assert height > 50, text
