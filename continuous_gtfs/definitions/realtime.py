@@ -11,6 +11,7 @@ from continuous_gtfs.defs import keys
 from continuous_gtfs.defs.external_assets import vendor_answers_checks, vendor_feed_moves_checks, vendor_feed_spec
 from continuous_gtfs.defs.realtime_archive import archive_assets, archive_job, archive_schedule
 from continuous_gtfs.defs.realtime_assets import realtime_assets
+from continuous_gtfs.defs.realtime_replay import replay_asset, replay_job
 from continuous_gtfs.defs.resources import Artifacts, VendorAccess
 from continuous_gtfs.defs.sensors import pims_sensor
 from continuous_gtfs.pims.catalog import FeedKind
@@ -42,6 +43,7 @@ def build_definitions(
             ),
             *(realtime_assets(agency, environment, sources[environment], steps) for environment in sources),
             *(archive_assets(environment, feeds[environment], hours) for environment in sources),
+            *(replay_asset(agency, environment, feeds[environment], steps, hours) for environment in sources),
         ],
         asset_checks=[
             check
@@ -72,7 +74,8 @@ def build_definitions(
             )
             for environment in sources
         ]
-        + [archive_job(environment, feeds[environment]) for environment in sources],
+        + [archive_job(environment, feeds[environment]) for environment in sources]
+        + [replay_job(environment) for environment in sources],
         schedules=[archive_schedule(environment, feeds[environment], hours) for environment in sources],
         executor=in_process_executor,
         resources={"artifacts": artifacts, "vendor_access": vendor_access},

@@ -11,6 +11,7 @@ from continuous_gtfs.defs.resources import Artifacts
 from continuous_gtfs.errors import ContinuousGtfsError
 from continuous_gtfs.gtfs.schedule_index import ScheduleIndex
 
+NONE_PUBLISHED = "none published"
 INDEX_EXTENSION = "index"
 
 
@@ -33,7 +34,7 @@ def read_published_schedule(artifacts: Artifacts, environment: str) -> Published
     try:
         manifest = Publisher(store).current(names.schedule_publication(environment))
         if manifest is None:
-            return PublishedSchedule("none published", None)
+            return PublishedSchedule(NONE_PUBLISHED, None)
         paths = [item.version_path for item in manifest.objects if item.extension == INDEX_EXTENSION]
         if not paths:
             return PublishedSchedule(f"{manifest.label} has no index of this form: publish the schedule again", None)

@@ -17,11 +17,10 @@ from continuous_gtfs.defs.published_schedule import PublishedSchedule, read_publ
 from continuous_gtfs.defs.resources import Artifacts
 from continuous_gtfs.errors import ConfigurationError
 from continuous_gtfs.pipeline.results import StepResult
-from continuous_gtfs.pipeline.running import run_steps
 from continuous_gtfs.pipeline.step import Step
 from continuous_gtfs.realtime.feeds import RealtimeFeeds
-from continuous_gtfs.realtime.guards.duplicates import Duplicates, drop_duplicate_entities
-from continuous_gtfs.realtime.messages import parse_feed
+from continuous_gtfs.realtime.guards.duplicates import Duplicates
+from continuous_gtfs.realtime.making import make_feeds
 from continuous_gtfs.versions import FeedVersion
 
 
@@ -78,14 +77,7 @@ def transform(
             f"{names.sensor_name('realtime', environment)}"
         )
     bodies = {feed: archive.read(version) for feed, version in versions.items()}
-    messages = {feed: parse_feed(body, name=versions[feed].feed_id) for feed, body in bodies.items()}
     schedule = read_published_schedule(artifacts, environment)
     at = datetime.now(UTC)
-    made, results = run_steps(
-        steps,
-        RealtimeFeeds(messages, bodies=bodies),
-        now=at,
-        inputs={"schedule_index": schedule.index} if schedule.index else {},
-    )
-    duplicates = {feed: drop_duplicate_entities(made, feed) for feed in versions}
-    return Transformed(at, versions, made, results, schedule, messages, duplicates)
+    made = make_feeds(environment, bodies, steps, now=at, index=schedule.index)
+    return Transformed(at, versions, made.feeds, made.results, schedule, made.raw, made.duplicates)
