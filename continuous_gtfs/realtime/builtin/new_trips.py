@@ -7,7 +7,7 @@ from dataclasses import KW_ONLY, dataclass
 from datetime import datetime
 from typing import Literal
 
-from google.transit.gtfs_realtime_pb2 import FeedEntity, TripDescriptor
+from google.transit.gtfs_realtime_pb2 import FeedEntity, TripDescriptor, TripUpdate
 
 from continuous_gtfs.errors import StepDefinitionError
 from continuous_gtfs.gtfs.schedule_index import IndexedTrip, ScheduleIndex
@@ -26,6 +26,7 @@ from continuous_gtfs.realtime.builtin.entities import (
 )
 from continuous_gtfs.realtime.feeds import TRIP_UPDATES, VEHICLE_POSITIONS, RealtimeFeeds
 
+_SKIPPED = TripUpdate.StopTimeUpdate.SKIPPED
 _RELATIONSHIPS = {"NEW": TripDescriptor.NEW, "ADDED": TripDescriptor.ADDED}
 
 
@@ -132,6 +133,7 @@ def _is_scheduled(trip: TripDescriptor) -> bool:
 
 def _needs_schedule(entity: FeedEntity) -> bool:
     return any(
-        not update.stop_id or not (update.arrival.time or update.departure.time)
+        not update.stop_id
+        or (update.schedule_relationship != _SKIPPED and not (update.arrival.time or update.departure.time))
         for update in entity.trip_update.stop_time_update
     )

@@ -121,6 +121,8 @@ def test_prefix_and_relationship_can_be_others() -> None:
         ([], False),
         ([{"stop_id": "A", "arrival": {"time": 1}}, {"stop_id": "B", "departure": {"time": 2}}], False),
         ([{"stop_id": "A", "arrival": {"delay": 60}}], True),
+        ([{"stop_id": "A", "schedule_relationship": "SKIPPED"}], False),
+        ([{"stop_id": "A", "schedule_relationship": "NO_DATA"}], True),
         ([{"stop_sequence": 1, "arrival": {"time": 1}}], True),
     ],
 )
