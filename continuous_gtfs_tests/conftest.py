@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+# Its plugin imports it at the end, and then looks for itself among what the garbage collector follows, which is
+# nothing of what was there before a command of the command line ended in this process.
+import hypothesis  # noqa: F401
 import pytest
 
 

@@ -57,6 +57,8 @@ def changes(
         path: What to put before the paths.
         without: Names of fields that are not looked at.
     """
+    if before == after:
+        return
     old, new = dict(before.ListFields()), dict(after.ListFields())
     if before.DESCRIPTOR.full_name == _POSITION and _is_near(before, after, tolerances.position_m):
         without = without | {"latitude", "longitude"}
