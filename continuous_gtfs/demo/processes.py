@@ -83,6 +83,7 @@ class Platform:
         names: Which processes, see ``commands.ALL``.
         environment: Settings that differ from those of ``settings.platform_environment``.
         simulator_options: Further options of ``continuous-gtfs simulate``.
+        instance_settings: A ``dagster.yaml`` in place of the project's.
         on_event: Told what has started and what is ready, for showing: ``on_event("postgres", "ready")``.
         should_stop: Asked while starting; once it says so, the start is given up.
     """
@@ -98,6 +99,7 @@ class Platform:
         names: Sequence[str] = commands.ALL,
         environment: Mapping[str, str] | None = None,
         simulator_options: Sequence[str] = (),
+        instance_settings: Path | None = None,
         on_event: Callable[[str, str], None] = lambda name, event: None,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -109,6 +111,7 @@ class Platform:
             self.state, ports=self.ports, postgres_url=self.postgres.url(), tokens=tokens_of(self.state)
         ) | dict(environment or {})
         self._vendor_options = _vendor_options(realtime_every_s, schedule_every_s, replay, simulator_options)
+        self._instance_settings = instance_settings
         self._on_event = on_event
         self._should_stop = should_stop
         self._children: dict[str, Child] = {}
@@ -137,7 +140,7 @@ class Platform:
             StartStoppedError: ``should_stop`` said so; likewise.
         """
         self.ports.check_free(tuple(PORT_OF[name] for name in self.names if name in PORT_OF))
-        prepare_state(self.state)
+        prepare_state(self.state, self._instance_settings)
         self._take_lock()
         try:
             for name in self.names:

@@ -79,11 +79,12 @@ def write_environment(path: Path, environment: Mapping[str, str]) -> None:
     part.replace(path)
 
 
-def prepare_state(state: Path) -> None:
-    """Make the folders of a state and copy the instance settings into its DAGSTER_HOME."""
+def prepare_state(state: Path, instance_settings: Path | None = None) -> None:
+    """Make the folders of a state and copy the instance settings, the project's unless told, into its DAGSTER_HOME."""
     try:
         for name in ("logs", "dagster_home", "archive", "published"):
             (state / name).mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(project_folder() / "dagster.yaml", state / "dagster_home" / "dagster.yaml")
+        settings = instance_settings or project_folder() / "dagster.yaml"
+        shutil.copyfile(settings, state / "dagster_home" / "dagster.yaml")
     except OSError as error:
         raise ConfigurationError(f"cannot use the state folder {state}: {error.strerror}") from error
