@@ -42,6 +42,11 @@ def archive_job_name(environment: str) -> str:
     return f"archive_realtime_{environment}"
 
 
+def validation_job_name(environment: str) -> str:
+    """The job that judges what is live by the full rule set; its schedule has the same name."""
+    return f"validate_realtime_{environment}"
+
+
 def replay_job_name(environment: str) -> str:
     """The job that runs today's realtime steps on archived hours."""
     return f"replay_realtime_{environment}"

@@ -23,6 +23,7 @@ from continuous_gtfs.pims.catalog import FeedKind, FeedSource
 from continuous_gtfs.pipeline.running import check_steps
 from continuous_gtfs.pipeline.step import Step
 from continuous_gtfs.realtime.guards.thresholds import RealtimeThresholds
+from continuous_gtfs.realtime.sampling import ValidationSampling
 
 __all__ = [
     "DEFAULT_AGENCY",
@@ -30,6 +31,7 @@ __all__ = [
     "Freshness",
     "RealtimeThresholds",
     "ScheduleThresholds",
+    "ValidationSampling",
     "load_agency",
     "load_steps",
 ]
@@ -63,6 +65,7 @@ class Agency:
         schedule: Thresholds of the schedule's gates.
         realtime: Thresholds of the realtime guards.
         realtime_feeds: By feed, the thresholds that hold for it instead: alerts that keep their header for an hour.
+        realtime_validation: How often the full rule set is asked, and what of it the agency lives with.
         keep_schedule_versions: How many published schedules stay reachable at their own URL.
         keep_realtime_versions: The same, for each realtime feed.
     """
@@ -77,6 +80,7 @@ class Agency:
     schedule: ScheduleThresholds = field(default_factory=ScheduleThresholds)
     realtime: RealtimeThresholds = field(default_factory=RealtimeThresholds)
     realtime_feeds: Mapping[str, RealtimeThresholds] = field(default_factory=dict)
+    realtime_validation: ValidationSampling = field(default_factory=ValidationSampling)
     keep_schedule_versions: int = 20
     keep_realtime_versions: int = 30
 

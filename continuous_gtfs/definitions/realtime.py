@@ -12,6 +12,7 @@ from continuous_gtfs.defs.external_assets import vendor_answers_checks, vendor_f
 from continuous_gtfs.defs.realtime_archive import archive_assets, archive_job, archive_schedule
 from continuous_gtfs.defs.realtime_assets import realtime_assets
 from continuous_gtfs.defs.realtime_replay import replay_asset, replay_job
+from continuous_gtfs.defs.realtime_validation import validation_asset, validation_job, validation_schedule
 from continuous_gtfs.defs.resources import Artifacts, VendorAccess
 from continuous_gtfs.defs.sensors import pims_sensor
 from continuous_gtfs.pims.catalog import FeedKind
@@ -42,6 +43,7 @@ def build_definitions(
                 for source in sources[environment]
             ),
             *(realtime_assets(agency, environment, sources[environment], steps) for environment in sources),
+            *(validation_asset(agency, environment, feeds[environment]) for environment in sources),
             *(archive_assets(environment, feeds[environment], hours) for environment in sources),
             *(replay_asset(agency, environment, feeds[environment], steps, hours) for environment in sources),
         ],
@@ -74,9 +76,17 @@ def build_definitions(
             )
             for environment in sources
         ]
+        + [validation_job(environment) for environment in sources]
         + [archive_job(environment, feeds[environment]) for environment in sources]
         + [replay_job(environment) for environment in sources],
-        schedules=[archive_schedule(environment, feeds[environment], hours) for environment in sources],
+        schedules=[
+            *(archive_schedule(environment, feeds[environment], hours) for environment in sources),
+            *(
+                sampled
+                for environment in sources
+                if (sampled := validation_schedule(agency, environment, feeds[environment]))
+            ),
+        ],
         executor=in_process_executor,
         resources={"artifacts": artifacts, "vendor_access": vendor_access},
     )

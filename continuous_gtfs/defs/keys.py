@@ -7,6 +7,7 @@ schedule/<environment>/published_feed           partitioned by feed version
 realtime/<environment>/published_<feed>         one for each realtime feed
 realtime/<environment>/archive_<feed>           partitioned by hour
 realtime/<environment>/replay                   partitioned by hour
+realtime/<environment>/validation               a sample of what is live
 """
 
 from __future__ import annotations
@@ -46,6 +47,10 @@ def archive_key(environment: str, feed: str) -> AssetKey:
 
 def replay_key(environment: str) -> AssetKey:
     return AssetKey(["realtime", environment, "replay"])
+
+
+def realtime_validation_key(environment: str) -> AssetKey:
+    return AssetKey(["realtime", environment, "validation"])
 
 
 def archive_hours(begins: str = ARCHIVE_BEGINS) -> HourlyPartitionsDefinition:
