@@ -8,16 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-import pytest
-
+from continuous_gtfs import names
 from continuous_gtfs.defs.cursor import Cursor
 from continuous_gtfs.defs.decisions import RunFacts, RunState, Trigger
 from continuous_gtfs.defs.feed_requests import seconds_to_wait
 from continuous_gtfs.defs.watch import watch
 from continuous_gtfs.defs.watch_seams import History, Vendor, WatchResult, WatchTiming
-from continuous_gtfs.errors import ConfigurationError, StoreError, UnreadableMessageError
+from continuous_gtfs.errors import StoreError, UnreadableMessageError
 from continuous_gtfs.pims.catalog import FeedKind, FeedSource
 from continuous_gtfs.pims.outcomes import Body, CouldNotTell, FetchOutcome, NotModified
+from continuous_gtfs.pims.polling import Pace
 from continuous_gtfs.versions import FeedVersion
 
 VP, TU = "vehicle_positions", "trip_updates"
@@ -38,6 +38,7 @@ def source(feed: str) -> FeedSource:
 
 
 SOURCES = (source(VP), source(TU))
+USUAL_CADENCE = tuple(replace(each, poll_every_s=5.0) for each in SOURCES)
 
 
 @dataclass
@@ -375,6 +376,69 @@ def test_a_cursor_survives_json_and_a_feed_it_does_not_know_starts_empty() -> No
     assert wider.feeds["alerts"].version is None
 
 
-def test_a_cursor_of_another_schema_says_what_to_do() -> None:
-    with pytest.raises(ConfigurationError, match="reset the sensor's cursor"):
-        Cursor.from_json('{"schema": 99}', (VP, TU))
+def in_rhythm(cursor: Cursor, feed: str, newest_ago_s: float, period_s: float = 20.0) -> None:
+    """The feed's versions came every ``period_s`` so far, the newest so long ago."""
+    now = time.time() - newest_ago_s
+    polls, pace = cursor.feeds[feed].polls, Pace.of(source(feed))
+    for number in range(6, -1, -1):
+        for at in (now - number * period_s - 0.2, now - number * period_s):
+            polls.note_request(at, pace)
+            polls.note_unchanged(at) if at == now - number * period_s - 0.2 else polls.note_arrival(at, None)
+
+
+def test_a_version_does_not_wait_for_a_sibling_whose_own_is_not_due() -> None:
+    cursor = quiet_cursor()
+    in_rhythm(cursor, VP, newest_ago_s=20.0)
+    in_rhythm(cursor, TU, newest_ago_s=10.0)
+    vendor = ScriptedVendor({VP: [body("2")], TU: [body("2")]}, history=lambda: done(RunState.SUCCEEDED))
+    result = asyncio.run(
+        watch(USUAL_CADENCE, cursor, vendor.as_vendor(), code_version="code", process="p1", timing=TIMING)
+    )
+    assert result.changed == {VP}
+    assert [feed for feed, _ in vendor.asked] == [VP], "the sibling was asked although nothing of it is due"
+
+
+def test_a_feed_in_a_quiet_part_of_its_rhythm_is_not_asked_and_the_tick_ends_in_it() -> None:
+    cursor = quiet_cursor()
+    cursor.is_run_seen = True
+    for feed in (VP, TU):
+        in_rhythm(cursor, feed, newest_ago_s=2.0)
+    vendor = ScriptedVendor({VP: [body("2")], TU: [body("2")]}, history=lambda: done(RunState.SUCCEEDED))
+    result = asyncio.run(
+        watch(USUAL_CADENCE, cursor, vendor.as_vendor(), code_version="code", process="p1", timing=TIMING)
+    )
+    assert (result, vendor.asked) == (WatchResult(), [])
+
+
+def test_the_run_asked_for_last_is_looked_for_once_at_the_end_of_a_tick() -> None:
+    looks: list[int] = []
+
+    def history() -> History:
+        looks.append(1)
+        return done(RunState.SUCCEEDED)
+
+    vendor = ScriptedVendor({VP: [NotModified()], TU: [NotModified()]}, history=history)
+    _, cursor = tick(vendor, quiet_cursor())
+    assert len(looks) == 1
+    tick(vendor, Cursor.from_json(cursor.to_json(), (VP, TU)))
+    assert len(looks) == 1
+
+
+def test_a_request_that_was_lost_is_made_again_at_the_end_of_the_next_tick() -> None:
+    vendor = ScriptedVendor(
+        {VP: [NotModified()], TU: [NotModified()]},
+        history=lambda: done(RunState.SUCCEEDED, {VP: "0", TU: "0"}),
+    )
+    result, _ = tick(vendor, quiet_cursor())
+    assert result.trigger is Trigger.INPUTS_NEWER
+
+
+def test_a_frozen_feed_ends_the_tick_with_a_report_and_keeps_its_version() -> None:
+    cursor = quiet_cursor()
+    memory = cursor.feeds[VP]
+    memory.moved_to, memory.moved_at, memory.unmoved = "1", time.time() - 3600, 1000
+    vendor = ScriptedVendor({VP: [NotModified()], TU: [NotModified()]}, history=lambda: done(RunState.SUCCEEDED))
+    result, cursor = tick(vendor, cursor)
+    assert [(h.feed, h.check, h.is_failing) for h in result.health] == [(VP, names.VENDOR_FEED_MOVES_CHECK, True)]
+    assert result.trigger is None
+    assert cursor.feeds[VP].version is not None
