@@ -35,7 +35,7 @@ class CombineFeeds(Step[RealtimeFeeds]):
     modification that a trip follows) goes with it. The same entity under the same id from two feeds is kept once. An
     id that comes twice in one feed is that vendor's fault and stays as it is.
 
-    The sources stay as they are: whether one is published as well is declared with the agency's feeds.
+    The sources stay as they are.
 
     Attributes:
         into: The feed that is changed. Its own entities come first, unless ``sources`` names it at another place.

@@ -38,9 +38,10 @@ class ExpireCancelledTrips(Step[RealtimeFeeds]):
 
     Attributes:
         keep_from_published: Cancellations that are live in the published ``trip_updates`` and that the vendor has
-            left out are carried on until their trips are over, unless one of the feeds mentions the trip. For a vendor
-            who names a cancellation once and forgets it; with one who takes cancellations back by leaving them out it
-            would keep what is no longer true. It reads the input ``published_trip_updates``.
+            left out are carried on until their trips are over, unless one of the feeds mentions the trip; one without
+            a date gets the one that was meant. For a vendor who names a cancellation once and forgets it; with one
+            who takes cancellations back by leaving them out it would keep what is no longer true. It reads the input
+            ``published_trip_updates``.
     """
 
     _: KW_ONLY
@@ -88,13 +89,17 @@ class ExpireCancelledTrips(Step[RealtimeFeeds]):
         edited = feed.edit(TRIP_UPDATES)
         drop_parts(edited, over, "trip_update")
         taken = {entity.id for entity in edited.entity}
-        for entity in kept:
-            added = edited.entity.add()
-            added.CopyFrom(entity)
-            added.id = unused(entity.id, taken)
+        for entity, start_date in kept:
+            added = edited.entity.add(id=unused(entity.id, taken))
             taken.add(added.id)
+            added.trip_update.CopyFrom(entity.trip_update)
+            # Said once which day is meant, or it would be taken for the next day's from 04:00 on, and for ever.
+            added.trip_update.trip.start_date = start_date
 
-    def _carried_on(self, feed: RealtimeFeeds, index: ScheduleIndex, context: StepContext) -> list[FeedEntity]:
+    def _carried_on(
+        self, feed: RealtimeFeeds, index: ScheduleIndex, context: StepContext
+    ) -> list[tuple[FeedEntity, str]]:
+        """Published cancellations to keep, each with the service date that is meant."""
         published = context.inputs.get(PUBLISHED_TRIP_UPDATES)
         if not isinstance(published, FeedMessage):
             message = f"{TRIP_UPDATES} has never been published, as far as this run knows: nothing to carry on"
@@ -102,7 +107,7 @@ class ExpireCancelledTrips(Step[RealtimeFeeds]):
             return []
         present = (feed_name for feed_name in (TRIP_UPDATES, VEHICLE_POSITIONS) if feed_name in feed)
         mentions = Mentions(feed.message(feed_name) for feed_name in present)
-        kept: list[FeedEntity] = []
+        kept: list[tuple[FeedEntity, str]] = []
         names: list[str] = []
         for _, entity in _cancellations(published):
             trip = entity.trip_update.trip
@@ -111,7 +116,7 @@ class ExpireCancelledTrips(Step[RealtimeFeeds]):
                 continue
             run, route_id = _run(index, trip, context.now)
             if not mentions.include(run, route_id):
-                kept.append(entity)
+                kept.append((entity, f"{run.service_date:%Y%m%d}"))
                 names.append(named(trip, entity))
         what = "cancellations carried on from what is published, of trips that are not over"
         report(context, "info", "cancellations_carried_on", what, TRIP_UPDATES, names)

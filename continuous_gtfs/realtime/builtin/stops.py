@@ -84,14 +84,14 @@ class FilterStopsByID(OnFeeds):
             nothing_matched(context, "no update and no vehicle is at one of the stops")
 
     def _is_filtered(self) -> IsFiltered:
-        """Asked once for each stop_id; blanks are never filtered."""
+        """Asked once for each stop_id; a blank is none of the ids, and no pattern that matches it is let through."""
         ids = frozenset(self.ids)
         pattern = None if self.matches is None else re.compile(self.matches)
 
         @cache
         def is_filtered(stop_id: str) -> bool:
             # Protobuf hands out bytes in place of text that is not UTF-8.
-            if not stop_id or not isinstance(stop_id, str):
+            if not isinstance(stop_id, str):
                 return False
             return stop_id in ids or (pattern is not None and pattern.search(stop_id) is not None)
 

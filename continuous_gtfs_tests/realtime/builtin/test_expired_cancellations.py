@@ -157,6 +157,28 @@ def test_a_cancellation_that_the_vendor_forgets_is_carried_on_until_its_trip_is_
     assert carried_on(published, seattle(7, 1, 9, 30)) == ([], ["nothing_matched"])
 
 
+def test_a_cancellation_without_a_date_is_not_carried_on_for_another_day() -> None:
+    index = index_with(stop_times=("T1,24:30:00,24:30:00,M,1", "T1,29:00:00,29:00:00,N,2"))
+    inputs: dict[str, object] = {"schedule_index": index, "published_trip_updates": feed_message(cancelled("T1"))}
+    for now, dates in [
+        (seattle(7, 2, 3, 59), ["20260701"]),
+        (seattle(7, 2, 4, 59), ["20260701"]),
+        (seattle(7, 2, 5), []),
+    ]:
+        step = ExpireCancelledTrips(keep_from_published=True)
+        made, _ = run(step, now=now, inputs=inputs, trip_updates=feed_message())
+        inputs["published_trip_updates"] = made.message("trip_updates")
+        assert [entity.trip_update.trip.start_date for entity in made.message("trip_updates").entity] == dates
+
+
+def test_of_an_entity_of_several_parts_only_the_cancellation_is_carried_on() -> None:
+    published = feed_message(cancelled("T1", "20260701") | {"vehicle": {"trip": {"trip_id": "T2"}}})
+    inputs = {"schedule_index": SMALL, "published_trip_updates": published}
+    step = ExpireCancelledTrips(keep_from_published=True)
+    made, _ = run(step, now=AT, inputs=inputs, trip_updates=feed_message())
+    assert made.message("trip_updates") == feed_message(cancelled("T1", "20260701"))
+
+
 def test_of_what_is_published_only_cancellations_are_carried_on() -> None:
     deleted = cancelled("T1", "20260701") | {"is_deleted": True}
     assert carried_on(feed_message(cancelled("T1", "20260701", relationship="SCHEDULED"), deleted))[0] == []
