@@ -307,3 +307,59 @@ def test_a_tokens_value_is_in_nothing_that_a_tick_leaves_behind(
     assert stored, "nothing was archived, so nothing was looked at"
     for text in (*left, *stored, caplog.text, repr(VendorAccess())):
         assert TOKENS["production"] not in text
+
+
+def evaluations(data: SensorResult, check: str) -> dict[str, bool]:
+    """By feed, what a tick reports for a check."""
+    return {
+        evaluation.asset_key.path[-1]: evaluation.passed
+        for evaluation in data.asset_events
+        if isinstance(evaluation, AssetCheckEvaluation) and evaluation.check_name == check
+    }
+
+
+def test_a_feed_frozen_at_the_vendor_fails_a_check_on_its_asset_until_it_moves(
+    bench: Bench, vendor: RunningSimulator
+) -> None:
+    sensor = sensor_of(FeedKind.REALTIME, frozen_after_polls=3)
+    first = tick(bench, sensor)
+    run_as_asked(bench.instance, first.run_requests[0])
+    stale = tick(bench, sensor, rested(first.cursor))
+    assert evaluations(stale, names.VENDOR_FEED_MOVES_CHECK)[VP] is False
+    assert stale.run_requests == []
+    assert "frozen at the vendor" in stale.skip_reason.skip_message
+    vendor.control("POST", "realtime", edition="production").raise_for_status()
+    moved = tick(bench, sensor, rested(stale.cursor))
+    assert evaluations(moved, names.VENDOR_FEED_MOVES_CHECK)[VP] is True
+    assert len(moved.run_requests) == 1
+
+
+def test_other_entities_under_a_frozen_timestamp_are_versions_of_a_feed_that_stands_still(
+    bench: Bench, vendor: RunningSimulator
+) -> None:
+    sensor = sensor_of(FeedKind.REALTIME, frozen_after_polls=3)
+    vendor.set_fault("production", VP, "frozen_timestamp", count=None)
+    first = tick(bench, sensor)
+    run_as_asked(bench.instance, first.run_requests[0])
+    vendor.control("POST", "realtime", edition="production").raise_for_status()
+    second = tick(bench, sensor, rested(first.cursor))
+    assert len(second.run_requests) == 1
+    run_as_asked(bench.instance, second.run_requests[0])
+    third = tick(bench, sensor, rested(second.cursor))
+    told = evaluations(second, names.VENDOR_FEED_MOVES_CHECK) | evaluations(third, names.VENDOR_FEED_MOVES_CHECK)
+    assert told[VP] is False
+
+
+def test_a_cursor_of_the_release_before_is_taken_over_by_a_tick_that_asks_for_nothing(bench: Bench) -> None:
+    sensor = sensor_of(FeedKind.REALTIME)
+    first = tick(bench, sensor)
+    run_as_asked(bench.instance, first.run_requests[0])
+    old = json.loads(rested(first.cursor))
+    old["schema"] = 1
+    del old["is_run_seen"]
+    for memory in old["feeds"].values():
+        for added in ("polls", "moved_to", "moved_at", "unmoved", "reported_frozen"):
+            del memory[added]
+    upgraded = tick(bench, sensor, json.dumps(old))
+    assert upgraded.run_requests == []
+    assert json.loads(upgraded.cursor)["schema"] == 2
