@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 from typing import NamedTuple
 
-from continuous_gtfs.gtfs.schedule_index import NOTHING, ScheduleIndex
+from continuous_gtfs.gtfs.schedule_index import RepeatedTrip, ScheduleIndex
 from continuous_gtfs.gtfs.times import DAY_S, service_day_start, time_of_day_s
 
 SERVICE_DAY_BEGINS = time(4)
@@ -84,13 +84,22 @@ def runs_under_way(index: ScheduleIndex, now: datetime, *, started_for: timedelt
     for service_date, second in index.service_days_reaching(now):
         for code in index.services_on(service_date):
             days.setdefault(code, []).append((service_date, second))
+    seconds = [second for several in days.values() for _, second in several]
+    if not seconds:
+        return [], 0
     delay_s = int(started_for.total_seconds())
+    latest_start, earliest_end = max(seconds) - delay_s, min(seconds)
     runs: list[TripRun] = []
     inexact = 0
     trips, repeated = index.trips, index.repeated_trips
-    for position, (code, start_s, end_s) in enumerate(zip(trips.services, trips.starts, trips.ends, strict=True)):
-        if code not in days or start_s == NOTHING:
-            continue
+    columns = zip(trips.services, trips.starts, trips.ends, strict=True)
+    # Most of a schedule is not under way; a trip without times ends at -1, before any second of a day.
+    candidates = [
+        (position, code, start_s, end_s)
+        for position, (code, start_s, end_s) in enumerate(columns)
+        if start_s <= latest_start and end_s > earliest_end and code in days
+    ]
+    for position, code, start_s, end_s in candidates:
         for service_date, second in days[code]:
             if not start_s + delay_s <= second < end_s:
                 continue
@@ -98,7 +107,7 @@ def runs_under_way(index: ScheduleIndex, now: datetime, *, started_for: timedelt
             if trip_id not in repeated:
                 runs.append(TripRun(trip_id, service_date, start_s, end_s))
             elif repeated[trip_id].is_exact:
-                runs += _repeats(index, trip_id, service_date, second, delay_s)
+                runs += _repeats(repeated[trip_id], trip_id, service_date, second - delay_s, second)
             else:
                 inexact += 1
     runs.sort(key=lambda run: (run.service_date, run.trip_id, run.start_s))
@@ -127,12 +136,11 @@ def clock_time(second: int) -> str:
     return f"{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}"
 
 
-def _repeats(index: ScheduleIndex, trip_id: str, service_date: date, second: int, delay_s: int) -> Iterator[TripRun]:
-    """Of a trip that repeats at known times, the runs under way."""
-    repeated = index.repeated_trips[trip_id]
+def _repeats(trip: RepeatedTrip, trip_id: str, service_date: date, latest_start: int, second: int) -> Iterator[TripRun]:
+    """Of a trip that repeats at known times, the runs begun by ``latest_start`` and not over at ``second``."""
     starts: set[int] = set()
-    for window in repeated.windows:
+    for window in trip.windows:
         starts.update(range(window.start_s, window.end_s, window.headway_s))
     for start_s in sorted(starts):
-        if start_s + delay_s <= second < start_s + repeated.length_s:
-            yield TripRun(trip_id, service_date, start_s, start_s + repeated.length_s, repeats=True)
+        if start_s <= latest_start and second < start_s + trip.length_s:
+            yield TripRun(trip_id, service_date, start_s, start_s + trip.length_s, repeats=True)

@@ -73,6 +73,15 @@ def test_another_entity_of_the_same_id_is_renamed_and_never_lost() -> None:
     )
 
 
+def test_two_entities_never_get_the_same_new_id() -> None:
+    made, _ = run(
+        CombineFeeds("vehicle_positions", sources=["b-c", "c"]),
+        vehicle_positions=vehicles(("1", "a1"), ("1-b", "a2")),
+        **{"b-c": vehicles(("1", "b1")), "c": vehicles(("1-b", "c1"))},
+    )
+    assert ids(made.message("vehicle_positions")) == ["1", "1-b", "1-b-c", "1-b-c-2"]
+
+
 def test_collisions_can_be_left_as_they_are_with_a_warning() -> None:
     made, result = run(
         CombineFeeds("vehicle_positions", sources=["b"], on_collision="report"),
