@@ -32,6 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "definitions": {"defs"} | PURE,
     "instance": set(),
     "testing": {"gtfs", "pipeline"} | FOUNDATION,
+    "testing_realtime": {"testing", "realtime", "gtfs", "pipeline"} | FOUNDATION,
     "simulator": PURE,
     "demo": PURE,
     "cli_files": {"gtfs"} | FOUNDATION,
