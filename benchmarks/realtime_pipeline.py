@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ IN_PROCESS = "--in-process"
 RUNS_A_ROUND = 10
 MIB = 1_000_000
 PAIR = "sound_transit_2023-08/{feed}_1690679342.pb"
+SCHEDULE = "sound_transit_2023-08/schedule.zip"
 FEEDS = ("vehicle_positions", "trip_updates")
 NYCT = "nyct_rt_10s/nyct_subways_gtfs_rt.2024-03-4T003509-0400.pb"
 # A stop that many vehicles and trips of the pair have, for the case in which the steps have something to do.
@@ -69,24 +70,35 @@ def run_in_process(folder: Path, runs: int, stops: str) -> None:
     """Print the milliseconds of each run, after one that does not count."""
     from google.protobuf.json_format import MessageToJson
 
+    from continuous_gtfs.agencies.sound_transit.realtime import STEPS
+    from continuous_gtfs.gtfs.feed import Feed
+    from continuous_gtfs.gtfs.schedule_index import ScheduleIndex
+    from continuous_gtfs.gtfs.schedule_index_builder import build_schedule_index
     from continuous_gtfs.pipeline.running import run_steps
+    from continuous_gtfs.pipeline.step import Step
     from continuous_gtfs.realtime.encoding import feed_to_json
     from continuous_gtfs.realtime.feeds import RealtimeFeeds
     from continuous_gtfs.realtime.messages import parse_feed
     from continuous_gtfs.realtime.steps import FilterStopsByID, UpdateFeedHeader
 
     bodies = {path.stem: path.read_bytes() for path in sorted(folder.glob("*.pb"))}
-    steps = [FilterStopsByID(stops.split(",")), UpdateFeedHeader(version="2.0")]
+    filtering = FilterStopsByID(stops.split(","))
+    # The peer's steps, for the comparison with it; else the agency's own, with the schedule that they ask.
+    both = [filtering, UpdateFeedHeader(version="2.0")]
+    steps = STEPS if STOP_IN_USE not in stops else [filtering, *STEPS[1:]]
+    schedule = data_path(SCHEDULE)
+    index = None if schedule is None else ScheduleIndex.from_bytes(build_schedule_index(Feed.from_path(schedule)))
+    inputs = {} if index is None else {"schedule_index": index}
     now = datetime.fromtimestamp(1690679342, UTC)
     messages = {name: parse_feed(body, name=name) for name, body in bodies.items()}
 
-    def pipeline() -> tuple[RealtimeFeeds, dict[str, bytes]]:
+    def pipeline(steps: Sequence[Step[RealtimeFeeds]] = steps) -> tuple[RealtimeFeeds, dict[str, bytes]]:
         parsed = {name: parse_feed(body, name=name) for name, body in bodies.items()}
-        made, _ = run_steps(steps, RealtimeFeeds(parsed, bodies=bodies), now=now)
+        made, _ = run_steps(steps, RealtimeFeeds(parsed, bodies=bodies), now=now, inputs=inputs)
         return made, {name: made.to_bytes(name) for name in made.names}
 
     def with_json() -> None:
-        made, _ = pipeline()
+        made, _ = pipeline(both)
         for name in made.names:
             feed_to_json(made.message(name))
 
@@ -104,7 +116,7 @@ def run_in_process(folder: Path, runs: int, stops: str) -> None:
             started = time.perf_counter()
             call()
             took[name].append((time.perf_counter() - started) * 1000)
-    made, written = pipeline()
+    made, written = pipeline(both)
     facts = {name: [made.row_counts()[name], len(data)] for name, data in written.items()}
     json.dump({"ms": {name: values[1:] for name, values in took.items()}, "made": facts}, sys.stdout)
 
@@ -147,7 +159,9 @@ def main() -> None:
             is_same = "the same" if made["ours"] == made["peer"] else f"ours {made['ours']}, the peer's {made['peer']}:"
             notes.append(f"- {title}: {is_same} entities and bytes of each feed\n")
     runs = f"(n = {RUNS_A_ROUND * chosen.rounds})"
-    print_table(f"The vendor's bytes to .pb bytes, ms {runs}", ("case", "p50", "p95"), pipeline)
+    print_table(
+        f"The vendor's bytes to .pb bytes, the steps of the agency, ms {runs}", ("case", "p50", "p95"), pipeline
+    )
     print_table(f"JSON alone, ms, medians {runs}", ("case", "ours", "MessageToJson", "ours / MessageToJson"), encoding)
     if against:
         columns = ("case", "ours", "peer", "ours / peer")
