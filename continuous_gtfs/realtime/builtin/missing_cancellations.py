@@ -35,6 +35,9 @@ class InsertMissingCancellations(Step[RealtimeFeeds]):
     frequencies.txt at exact times run by run, one by headway not at all, since none of its runs can be told. Any
     mention will do, and one without a date or a start stands for every run of its trip.
 
+    At its place in the list the trips must have the ids of the published schedule and still be there: after
+    ``RewriteTripIds``, before ``ConvertScheduledToNew`` and before what drops vehicles or trips.
+
     That a vendor says nothing is no reason to cancel a network. Nothing is inserted, with a warning, if there is no
     schedule or it does not cover today; if a source is missing, empty or too old; if too large a share would go.
 

@@ -227,6 +227,12 @@ def test_a_source_that_is_missing_empty_or_old_is_no_reason_to_cancel(
     assert found(result) == [("warning", told[0], told[1], 0, ())]
 
 
+def test_a_source_may_be_as_old_as_the_limit() -> None:
+    at_the_limit = GOOD | {"trip_updates": mentioning(OTHER, timestamp=int(AT.timestamp()) - 300)}
+    _, result = run(InsertMissingCancellations(), now=AT, inputs={"schedule_index": SMALL}, **at_the_limit)
+    assert codes(result) == ["cancellations_inserted"]
+
+
 @pytest.mark.parametrize(
     "now",
     [

@@ -64,6 +64,11 @@ def test_the_new_id_is_the_same_in_every_run_of_the_service_day_and_with_or_with
     assert set(made) == {"new-T1-20260701"}
 
 
+def test_the_same_trip_on_another_day_has_another_id() -> None:
+    made, _ = convert(**naming({"trip_id": "T1", "start_date": "20260702"}))
+    assert trips(made)[0].trip_id == "new-T1-20260702"
+
+
 def test_runs_of_a_trip_that_repeats_have_ids_of_their_own() -> None:
     index = index_with("T1,06:00:00,10:00:00,600,1")
     made = [
