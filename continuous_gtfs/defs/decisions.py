@@ -107,7 +107,7 @@ def tick_ends_at(
         latest: The last moment at which a request may begin.
         now: Ends that were passed by more than ``lead_s`` are no choice any more.
         next_at: When the next request is due.
-        busy_until: When the requests around it will be over.
+        busy_until: When the requests around a version that is expected will be over; not after ``now`` where none is.
         loop_s: Seconds from one round of the daemon's loop to the next.
         lead_s: How long before a round a tick must end to be over by then.
     """
@@ -115,6 +115,8 @@ def tick_ends_at(
     ends = [end for number in rounds if (end := started + number * loop_s - lead_s) >= now - lead_s]
     if not ends:
         return latest
+    if busy_until <= now:
+        return ends[-1]
     if max(next_at, busy_until) <= latest:
         return ends[-1] if ends[-1] >= busy_until else latest
     for gap_s in (loop_s + lead_s, 2 * lead_s):

@@ -111,6 +111,10 @@ def test_a_tick_between_requests_that_follow_closely_ends_where_the_next_tick_ma
     assert ends_at(next_at=35.6, busy_until=40.0, now=34.0) == 34.5
 
 
+def test_a_feed_without_a_rhythm_gives_long_ticks() -> None:
+    assert ends_at(next_at=20.03, latest=20.0, now=10.03) == 19.5
+
+
 def test_an_end_that_was_just_passed_is_still_the_end() -> None:
     assert ends_at(next_at=57.5, busy_until=58.5, now=34.6) == 34.5
 
