@@ -25,8 +25,9 @@ class _Held:
 
     Attributes:
         body: The bytes that it was parsed from; None for what a step made.
-        seal: Its bytes as written here, before anybody but its maker had it; None as long as nobody asked. Most
-            vendors write a message as it is written here, so that the body mostly serves and nothing is made for it.
+        seal: Its bytes as written here, before anybody but its maker had it; None as long as its maker may still change
+            it or nobody asked. Most vendors write a message as it is written here, so that the body mostly serves and
+            nothing is made for it.
     """
 
     __slots__ = ("body", "message", "seal")
@@ -108,8 +109,7 @@ class RealtimeFeeds:
                 sought.append(text)
                 if len(sought) > _MOST_TEXTS:
                     return True
-        known = None if name in self._owned else held.body or held.seal
-        data = known or _written(held.message)
+        data = held.body or held.seal or _written(held.message)
         return any(text.encode() in data for text in sought)
 
     def edit(self, name: str) -> FeedMessage:
@@ -135,7 +135,7 @@ class RealtimeFeeds:
         """
         held = self._find(name)
         made = held.body if held.body is not None else held.seal
-        return serialize_feed(held.message) if made is None or name in self._owned else made
+        return serialize_feed(held.message) if made is None else made
 
     def fork(self) -> Self:
         fork = type(self)({})

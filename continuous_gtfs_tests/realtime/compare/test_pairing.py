@@ -116,6 +116,11 @@ def test_a_vehicle_that_went_on_to_its_next_trip_is_the_same_vehicle() -> None:
     ]
 
 
+def test_a_vehicle_that_is_there_twice_is_not_guessed_at() -> None:
+    found = compared([position("7", "t"), position("7", "u")], [position("7", "v"), position("7", "w")])
+    assert [kind for kind, _ in told(found)] == ["removed", "removed", "added", "added"]
+
+
 def test_a_trip_without_trip_id_is_told_by_route_direction_and_start() -> None:
     def run(direction: int, delay: int) -> dict[str, Any]:
         return trip("", delay=delay, route_id="r", direction_id=direction, start_time="10:00:00")
@@ -140,6 +145,19 @@ def test_alerts_are_paired_by_what_they_say() -> None:
         ["alert.informed_entity"],
         ["alert.cause"],
     ]
+
+
+def test_an_alert_is_the_same_whichever_language_comes_first() -> None:
+    def translated(*texts: str, cause: str) -> dict[str, Any]:
+        translations = [{"text": text, "language": text[:2]} for text in texts]
+        return {"alert": {"header_text": {"translation": translations}, "cause": cause}}
+
+    found = compared(
+        [translated("en A", "es A", cause="STRIKE"), translated("en B", "es B", cause="STRIKE")],
+        [translated("es B", "en B", cause="WEATHER"), translated("es A", "en A", cause="WEATHER")],
+    )
+    assert told(found) == [("changed", 'alert "en A"'), ("changed", 'alert "en B"')]
+    assert {change.path for one in found.differences for change in one.changes} == {"alert.cause"}
 
 
 @pytest.mark.parametrize(
