@@ -39,7 +39,7 @@ _COLUMNS = {
     "kind": "string",
     "version_id": "string",
     "label": "string",
-    "at": "int64",
+    "snapshot_at": "int64",
     "header_timestamp": "uint64",
     "body_digest": "string",
     "body_bytes": "int64",
@@ -138,7 +138,7 @@ def write_pack(
     columns = {name: pa.type_for_alias(alias) for name, alias in _COLUMNS.items()}
     entity = pa.struct([(name, pa.type_for_alias(alias)) for name, alias in entities.types.items()])
     in_json = pa.schema([*columns.items(), ("entities", pa.list_(entity))])
-    written = in_json.set(in_json.get_field_index("at"), pa.field("at", pa.timestamp("us", tz="UTC")))
+    written = in_json.set(in_json.get_field_index("snapshot_at"), pa.field("snapshot_at", pa.timestamp("us", tz="UTC")))
     written = written.append(pa.field("body", pa.binary())).with_metadata(
         {_FORM_KEY: FORM.encode(), **{key.encode(): value.encode() for key, value in sorted(facts.items())}}
     )
@@ -151,7 +151,7 @@ def write_pack(
         compression="zstd",
         compression_level=_LEVEL,
         use_dictionary=[*compared, *nested],
-        write_statistics=[*compared, "at", "header_timestamp"],
+        write_statistics=[*compared, "snapshot_at", "header_timestamp"],
         # One page for a group: zstd sees no further than a page.
         data_page_size=2 * _GROUP_BYTES,
     ) as writer:
@@ -188,7 +188,7 @@ def _table(
         parse_options=pa_json.ParseOptions(explicit_schema=in_json, unexpected_field_behavior="error"),
     )
     arrays = {name: table.column(name).chunk(0) for name in in_json.names}
-    arrays["at"] = arrays["at"].view(written.field("at").type)
+    arrays["snapshot_at"] = arrays["snapshot_at"].view(written.field("snapshot_at").type)
     bodies = [body for _, body in group]
     offsets = array("i", itertools.accumulate(map(len, bodies), initial=0))
     arrays["body"] = pa.Array.from_buffers(
@@ -206,7 +206,7 @@ def _row(record: Record) -> dict[str, Any]:
         "kind": kind,
         "version_id": version.version_id,
         "label": name if is_published else None,
-        "at": int(at.timestamp()) * 1_000_000 + at.microsecond,
+        "snapshot_at": int(at.timestamp()) * 1_000_000 + at.microsecond,
         "header_timestamp": version.header_timestamp,
         "body_digest": record.body_digest,
         "body_bytes": record.body_bytes,

@@ -85,7 +85,7 @@ def test_analysts_read_the_pack_as_a_table(store: LocalStore) -> None:
     columns = table.to_pydict()
     assert columns["kind"] == ["fetched", "published", "fetched"]
     assert columns["version_id"] == [version.version_id, version.version_id, odd.version_id]
-    assert columns["at"][:2] == [HOUR, HOUR + timedelta(milliseconds=400)]
+    assert columns["snapshot_at"][:2] == [HOUR, HOUR + timedelta(milliseconds=400)]
     assert columns["body"][2] == b"?"
     assert [None if rows is None else len(rows) for rows in columns["entities"]] == [40, 42, None]
     assert columns["entities"][0][1] == {"id": "vehicle-1-at-1000"}

@@ -119,7 +119,7 @@ def test_an_operator_reads_what_would_change_and_accepts_it_by_name(console: Con
     assert console.live_version() == good
     assert console.run(documented("feed_diff --partition"), VERSION=smaller).returncode == 0
     assert list((Path(console.bench.artifacts.archive_url) / "transformed/production" / smaller).glob("feed_diff.*"))
-    accepted = console.run(documented("continuous_gtfs/accept"), VERSION=smaller)
+    accepted = console.run(documented("-j schedule_production"), VERSION=smaller)
     assert accepted.returncode == 0, accepted.stderr
     assert console.live_version() == smaller
     manifest = json.loads((console.bench.published / f"{NAME}.manifest.json").read_text())
@@ -131,7 +131,7 @@ def test_archived_versions_are_run_again_alone_and_as_a_range_and_nothing_publis
     first, second, third, live = versions
     assert console.run(documented("published_feed"), VERSION=live).returncode == 0
     before = (console.bench.published / f"{NAME}.manifest.json").read_bytes()
-    done = console.run(documented("--partition-range"), FIRST=first, LAST=second)
+    done = console.run(documented("transformed_feed --partition-range"), FIRST=first, LAST=second)
     assert done.returncode == 0, done.stderr
     assert [console.record(version_id) is not None for version_id in versions] == [True, True, False, True]
     done = console.run(documented("transformed_feed --partition VERSION"), VERSION=third)
