@@ -41,7 +41,7 @@ class CombineFeeds(Step[RealtimeFeeds]):
         into: The feed that is changed. Its own entities come first, unless ``sources`` names it at another place.
         sources: The feeds to append.
         on_collision: ``rename`` as said; ``report`` leaves both ids as they are and warns, for an agency whose next
-            step settles it.
+            step settles it: of two entities with one id only the later is published.
         timestamp: Of the header, which says how old the content is: the ``oldest`` of the sources that were used, so
             that the one vendor who still sends does not make the other's old data look fresh. ``newest`` if an old
             source must not make consumers drop the others.
