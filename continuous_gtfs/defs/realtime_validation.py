@@ -4,12 +4,8 @@ It stands beside publication and never before it: what must hold before a feed g
 """
 
 import json
-import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from dagster import (
@@ -40,21 +36,14 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 
 from continuous_gtfs import names
 from continuous_gtfs.agencies.agency import Agency
-from continuous_gtfs.artifacts.manifest import Manifest, PublishedObject
 from continuous_gtfs.artifacts.opening import open_store
-from continuous_gtfs.artifacts.store import ObjectNotFoundError
 from continuous_gtfs.artifacts.validations import Validations
 from continuous_gtfs.defs import keys
 from continuous_gtfs.defs.failures import REALTIME_RETRIES, failures_explained
+from continuous_gtfs.defs.realtime_samples import Sample, messages_of, prepared_schedule, take_sample
 from continuous_gtfs.defs.resources import Artifacts
-from continuous_gtfs.errors import ConfigurationError, FeedStructureError
-from continuous_gtfs.realtime.validation import (
-    PreparedSchedule,
-    RealtimeReport,
-    prepare_schedule,
-    validate_messages,
-    validator_version,
-)
+from continuous_gtfs.errors import ConfigurationError
+from continuous_gtfs.realtime.validation import RealtimeReport, RuleFinding, validate_messages
 
 NO_ERRORS_CHECK = "no_validator_errors"
 VALIDATION_POOL = "realtime_validation"
@@ -70,26 +59,6 @@ _SCHEMA = TableSchema(
     ]
 )
 _FINISHED = (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Sample:
-    """What one run validates.
-
-    Attributes:
-        live: What is live, by feed.
-        schedule: What is live of the schedule.
-        at: When the newest of the feeds went out: a sample taken later says the same.
-    """
-
-    live: Mapping[str, Manifest]
-    schedule: Manifest
-    at: datetime
-
-    @property
-    def labels(self) -> dict[str, str]:
-        """What was judged, in words that differ when any of it does."""
-        return {"schedule": self.schedule.label} | {feed: manifest.label for feed, manifest in self.live.items()}
 
 
 def validation_asset(agency: Agency, environment: str, feeds: Sequence[str]) -> AssetsDefinition:
@@ -122,28 +91,27 @@ def validation_asset(agency: Agency, environment: str, feeds: Sequence[str]) -> 
     )
     def validation(context: AssetExecutionContext, artifacts: Artifacts) -> Iterator[MaterializeResult[None]]:
         with failures_explained(REALTIME_RETRIES, context.op_execution_context.retry_number):
-            sample = _take_sample(artifacts, environment, feeds)
+            sample = take_sample(artifacts, environment, feeds)
             if isinstance(sample, str):
                 raise ConfigurationError(sample)
             store = Validations(open_store(artifacts.archive_url), environment)
+            # Read before the schedule is prepared, which may take minutes: only the last versions are kept.
+            messages = {feed: messages_of(artifacts, manifest) for feed, manifest in sample.live.items()}
             started = time.perf_counter()
-            schedule, prepared = _prepared(artifacts, store, sample.schedule)
+            schedule, prepared = prepared_schedule(artifacts, store, sample.schedule)
             prepared_s = time.perf_counter() - started
-            report = validate_messages(
-                schedule,
-                {feed: _messages(artifacts, manifest) for feed, manifest in sample.live.items()},
-                at=sample.at,
-            )
+            report = validate_messages(schedule, messages, at=sample.at)
             key = store.save_report(
                 sample.at, _report_bytes(report, sample), keep=agency.realtime_validation.keep_reports
             )
         context.log.info("%s; schedule %s in %.1f s", _told(report), prepared, prepared_s)
-        errors = sum(finding.count for finding in report.errors(ignored=sampling.ignored_rules))
+        counted = report.errors(ignored=sampling.ignored_rules)
+        errors, all_errors = _count(counted), _count(report.errors())
         yield MaterializeResult(
             metadata={
                 "findings": _table(report),
-                "errors": sum(finding.count for finding in report.errors()),
-                "warnings": sum(finding.count for finding in report.findings) - _count(report),
+                "errors": all_errors,
+                "warnings": _count(report.findings) - all_errors,
                 "rules_asked": len(report.rules),
                 "messages": report.messages,
                 "validated": MetadataValue.json(sample.labels),
@@ -162,7 +130,7 @@ def validation_asset(agency: Agency, environment: str, feeds: Sequence[str]) -> 
                     metadata={
                         "errors": errors,
                         "threshold": 0,
-                        "rules": ", ".join(e.rule for e in report.errors(ignored=sampling.ignored_rules)) or "none",
+                        "rules": ", ".join(finding.rule for finding in counted) or "none",
                     },
                 )
             ],
@@ -201,7 +169,7 @@ def validation_schedule(agency: Agency, environment: str, feeds: Sequence[str]) 
         description=f"Validates what is live of {environment}'s realtime feeds, unless that was validated already.",
     )
     def sample_what_is_live(context: ScheduleEvaluationContext, artifacts: Artifacts) -> RunRequest | SkipReason:
-        sample = _take_sample(artifacts, environment, feeds)
+        sample = take_sample(artifacts, environment, feeds)
         if isinstance(sample, str):
             return SkipReason(sample)
         not_finished = [status for status in DagsterRunStatus if status not in _FINISHED]
@@ -217,61 +185,13 @@ def validation_schedule(agency: Agency, environment: str, feeds: Sequence[str]) 
     return sample_what_is_live
 
 
-def _take_sample(artifacts: Artifacts, environment: str, feeds: Sequence[str]) -> _Sample | str:
-    """What is live; or in words, why there is nothing to validate."""
-    publisher = artifacts.publisher()
-    schedule = publisher.current(names.schedule_publication(environment))
-    if schedule is None:
-        return f"no schedule of {environment} is published to validate realtime feeds against"
-    found = {feed: publisher.current(names.realtime_publication(environment, feed)) for feed in feeds}
-    live = {feed: manifest for feed, manifest in found.items() if manifest is not None}
-    if not live:
-        return f"no realtime feed of {environment} is published yet"
-    return _Sample(live=live, schedule=schedule, at=max(manifest.published_at for manifest in live.values()))
-
-
-def _prepared(artifacts: Artifacts, store: Validations, live: Manifest) -> tuple[PreparedSchedule, str]:
-    """The schedule as the validator reads it, read by it once a version, and what had to be done for it."""
-    feed = _object(live.objects, "zip")
-    name = f"{feed.sha256[:16]}-{validator_version().replace(' ', '-')}"
-    kept = store.prepared(name)
-    if kept is not None:
-        try:
-            return PreparedSchedule.from_bytes(kept), "kept from an earlier sample"
-        except FeedStructureError as error:
-            why = f"prepared anew: what was kept is {error}"
-    else:
-        why = "prepared for this version"
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "gtfs.zip")
-        path.write_bytes(artifacts.read_published(feed))
-        schedule = prepare_schedule(path)
-    store.save_prepared(name, schedule.to_bytes())
-    return schedule, why
-
-
-def _messages(artifacts: Artifacts, live: Manifest) -> list[bytes]:
-    """What is live, after what was live before it where that is still there."""
-    messages = []
-    for release in live.previous[:1]:
-        try:
-            messages.append(artifacts.read_published(_object(release.objects, "pb")))
-        except ObjectNotFoundError:
-            continue
-    return [*messages, artifacts.read_published(_object(live.objects, "pb"))]
-
-
-def _object(objects: Sequence[PublishedObject], extension: str) -> PublishedObject:
-    return next(item for item in objects if item.extension == extension)
-
-
-def _report_bytes(report: RealtimeReport, sample: _Sample) -> bytes:
+def _report_bytes(report: RealtimeReport, sample: Sample) -> bytes:
     document: dict[str, Any] = {"validated": sample.labels} | report.to_dict()
     return json.dumps(document, indent=1).encode()
 
 
-def _count(report: RealtimeReport) -> int:
-    return sum(finding.count for finding in report.errors())
+def _count(findings: Iterable[RuleFinding]) -> int:
+    return sum(finding.count for finding in findings)
 
 
 def _told(report: RealtimeReport) -> str:
