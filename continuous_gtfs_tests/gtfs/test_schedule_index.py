@@ -60,6 +60,7 @@ def test_the_index_holds_trips_stops_dates_timezone_and_version() -> None:
         (seattle(7, 1, 9, 15), 1),
         # 24:50 of 30 June's service day, on 1 July by the clock.
         (seattle(7, 1, 0, 50), 1),
+        (seattle(7, 1, 1, 10), 1),
         (seattle(7, 1, 1, 11), 0),
         # The night trip of 31 December runs in the new year; before 1 January there is no service day.
         (datetime(2027, 1, 1, 0, 50, tzinfo=SEATTLE).astimezone(UTC), 1),
@@ -110,6 +111,19 @@ def test_a_trip_longer_than_two_days_is_seen_on_its_third() -> None:
     index = index_of(feed_zip(files))
     assert index.trips_running_at(seattle(6, 3, 11)) == 1
     assert index.trips_running_at(seattle(6, 3, 13)) == 0
+
+
+def test_two_days_of_which_one_is_short_are_less_than_forty_eight_hours() -> None:
+    files = small_feed_files(first_date=date(2026, 3, 7), last_date=date(2026, 3, 7))
+    files["stop_times.txt"] = csv_text(
+        "trip_id,arrival_time,departure_time,stop_id,stop_sequence",
+        "T1,10:00:00,10:00:00,M,1",
+        "T1,47:30:00,47:30:00,N,2",
+    )
+    index = index_of(feed_zip(files))
+    # 8 March has 23 hours, so 47:15 of the 7th is 00:15 on the 9th.
+    assert index.trips_running_at(seattle(3, 9, 0, 15)) == 1
+    assert index.trips_running_at(seattle(3, 9, 0, 45)) == 0
 
 
 def test_blank_and_unreadable_times_are_passed_over_and_a_trip_without_any_is_known_but_never_runs() -> None:
@@ -248,8 +262,14 @@ def test_what_is_no_index_or_a_damaged_one_is_refused_when_it_is_read() -> None:
         (good[:-20], "damaged or cut off"),
         (good[:-1] + bytes([good[-1] ^ 1]), "damaged or cut off"),
         (good.replace(b"Los_Angeles", b"Los_Demonios"[:11]), "damaged or cut off"),
-        (gzip.compress(b'{"form": 1}'), "form 1 is; this version reads form 2: transform and publish the schedule again"),
-        (good.replace(b"form 2", b"form 3"), "has form 3, this version reads form 2: transform and publish the schedule again"),
+        (
+            gzip.compress(b'{"form": 1}'),
+            "form 1 is; this version reads form 2: transform and publish the schedule again",
+        ),
+        (
+            good.replace(b"form 2", b"form 3"),
+            "has form 3, this version reads form 2: transform and publish the schedule again",
+        ),
     ]:
         with pytest.raises(FeedStructureError, match=said):
             ScheduleIndex.from_bytes(data)

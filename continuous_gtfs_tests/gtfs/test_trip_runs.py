@@ -29,17 +29,20 @@ def repeating(*rows: str) -> ScheduleIndex:
     return index_of(feed_zip(files))
 
 
+def index_with_times(*rows: str) -> ScheduleIndex:
+    files = small_feed_files()
+    files["stop_times.txt"] = csv_text("trip_id,arrival_time,departure_time,stop_id,stop_sequence", *rows)
+    return index_of(feed_zip(files))
+
+
 def early() -> ScheduleIndex:
     """With a trip from 03:30 to 03:50."""
-    files = small_feed_files()
-    files["stop_times.txt"] = csv_text(
-        "trip_id,arrival_time,departure_time,stop_id,stop_sequence",
+    return index_with_times(
         "T1,03:30:00,03:30:00,M,1",
         "T1,03:50:00,03:50:00,N,2",
         "NIGHT,24:30:00,24:30:00,M,1",
         "NIGHT,25:10:00,25:10:00,N,2",
     )
-    return index_of(feed_zip(files))
 
 
 SMALL = index_of(small_feed())
@@ -112,6 +115,14 @@ def test_runs_under_way_have_begun_long_enough_ago_and_are_not_over(now: datetim
     runs, inexact = runs_under_way(SMALL, now, started_for=timedelta(minutes=10))
     assert [run.trip_id for run in runs] == trip_ids
     assert inexact == 0
+
+
+def test_runs_are_told_day_by_day() -> None:
+    index = index_with_times(
+        "T1,23:00:00,23:00:00,M,1", "T1,49:00:00,49:00:00,N,2", "T2,23:00:00,23:00:00,M,1", "T2,49:00:00,49:00:00,N,2"
+    )
+    runs, _ = runs_under_way(index, seattle(7, 2, 0, 30), started_for=NO_DELAY)
+    assert [(run.service_date.day, run.trip_id) for run in runs] == [(30, "T1"), (30, "T2"), (1, "T1"), (1, "T2")]
 
 
 def test_a_run_past_midnight_has_the_date_of_its_service_day() -> None:
