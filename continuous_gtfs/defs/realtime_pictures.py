@@ -34,7 +34,7 @@ def grown_age_history(live: Manifest | None, version: FeedVersion, *, now: datet
 
 
 def pictures(message: FeedMessage, live: Manifest, *, now: datetime) -> Mapping[str, MarkdownMetadataValue]:
-    """By name of the metadata: a chart of ages, and a map where the feed has vehicles; some 2 kB each."""
+    """By name of the metadata: a chart of ages, and a map where the feed has vehicles; less than 1 kB each."""
     drawn = {"age_chart": age_chart(age_history(live), now=now)}
     if any(entity.HasField("vehicle") for entity in message.entity):
         drawn["vehicle_map"] = vehicle_map(message)

@@ -69,6 +69,7 @@ def report_of(record: RunRecord, entries: Sequence[EventLogEntry], *, now: datet
         if event.event_type is DagsterEventType.ASSET_CHECK_EVALUATION
     ]
     tables = [_tables(metadata) for metadata in _metadata(events)]
+    steps = _merged(table["steps"] for table in tables)
     ended = record.end_time if record.end_time is not None else now.timestamp()
     return RunReport(
         run_id=run.run_id,
@@ -83,11 +84,8 @@ def report_of(record: RunRecord, entries: Sequence[EventLogEntry], *, now: datet
         changed=[feed for feed in run.tags.get(names.CHANGED_TAG, "").split(",") if feed not in ("", "none")],
         code_version=run.tags.get(names.CODE_VERSION_TAG),
         ops=_ops(events),
-        steps=_steps(_merged(table["steps"] for table in tables), _merged(table["step_rows"] for table in tables)),
-        findings=[
-            FindingReport(step=row["step"], severity=row["severity"], finding=row["finding"])
-            for row in _merged(table["step_findings"] for table in tables)
-        ],
+        steps=_steps(steps, _merged(table["step_rows"] for table in tables)),
+        findings=_findings(_merged(table["step_findings"] for table in tables), steps),
         checks_passed=sum(check.passed for check in checks),
         failed_checks=[
             CheckReport(
@@ -207,6 +205,13 @@ def _steps(steps: Iterable[_Record], rows: Sequence[_Record]) -> list[StepReport
             )
         )
     return reports
+
+
+def _findings(rows: Iterable[_Record], steps: Sequence[_Record]) -> list[FindingReport]:
+    """In the order of the steps, though the realtime feeds have each those about it."""
+    position = {step["step"]: number for number, step in reversed(list(enumerate(steps)))}
+    found = [FindingReport(step=row["step"], severity=row["severity"], finding=row["finding"]) for row in rows]
+    return sorted(found, key=lambda finding: position.get(finding.step, len(steps)))
 
 
 def _output(materialization: AssetMaterialization) -> OutputReport:

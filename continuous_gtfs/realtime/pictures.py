@@ -1,13 +1,14 @@
 """Two small pictures (SVG) of a published feed: where its vehicles are, and how old it was when it went out.
 
-Written as text, since a feed goes out every 20 s: no drawing package, a millisecond, few bytes. Greys of middle
-lightness, a blue and an orange, which are seen on a light page and on a dark one and told apart by people with
-any colour vision. The same feed gives the same bytes.
+Written as text, since a feed goes out every 20 s: no drawing package, a millisecond, and less than a kilobyte each,
+since Dagster's page hides longer Markdown behind a link. Named colours of middle lightness, which are seen on a light
+page and on a dark one; blue and orange are told apart by people with any colour vision. The same feed gives the same
+bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import ceil, cos, radians
@@ -16,13 +17,17 @@ from urllib.parse import quote
 
 from google.transit.gtfs_realtime_pb2 import FeedMessage
 
-from continuous_gtfs.realtime.age_history import KEPT_MINUTES, AgeHistory
+from continuous_gtfs.realtime.age_history import KEPT_MINUTES, AgeHistory, MinuteOfAges
 
-_ON_TRIP, _OFF_TRIP, _GREY, _LINE = "#1E88C7", "#D55E00", "#808080", "#80808055"
-_WIDTH = 600
-_MAP_HEIGHT, _CHART_HEIGHT = 380, 140
-_MARGIN = 14
-_MAX_DOTS = 300
+SHOWN_AT_ONCE = 1000
+"""Dagster 1.13 shows Markdown of fewer characters on the asset's page, and longer behind *Show Markdown*."""
+
+# In units of which each is 3 pixels: more would be lost in the size of a dot.
+_WIDTH, _PIXELS = 160, 480
+_MAP_HEIGHT, _CHART_HEIGHT = 100, 46
+_MARGIN = 4
+_ON_TRIP, _OFF_TRIP = "dodgerblue", "chocolate"
+_GRIDS = (1, 2, 3, 4, 6, 8, 12, 16, 24)
 _BEYOND = 5
 """How many times as far out as nine of ten vehicles a vehicle may be to be on the map."""
 _SMALLEST_SPAN = 0.01
@@ -30,25 +35,34 @@ _SMALLEST_SPAN = 0.01
 _SCALES_KM = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 _KM_A_DEGREE = 111.2
 
-_LEFT, _RIGHT, _TOP, _BOTTOM = 40, 590, 14, 112
-_COLUMN_MINUTES = 3
+_LEFT, _TOP, _BOTTOM = 14, 4, 36
+_CHART_WIDTH = 144
+_COLUMN_MINUTES = (5, 10, 20)
 _AGE_SCALES_S = (1, 2, 5, 10, 20, 30, 60, 90, 120, 180, 300, 600, 1000)
 
 _Dot = tuple[int, int]
+_Place = tuple[float, float, bool]
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture and what it shows in a sentence, for those who do not see it."""
+    """A picture and what it shows in words, for those who do not see it.
+
+    Attributes:
+        title: What it is a picture of.
+        facts: One line each.
+    """
 
     svg: str
-    text: str
+    title: str
+    facts: tuple[str, ...]
 
     def markdown(self) -> str:
-        """The picture inside Markdown, with the sentence below it."""
+        """The picture inside Markdown, with the facts below it."""
         # In an address no blank, angle bracket or number sign may stand as it is; this is shorter than base64.
         address = "data:image/svg+xml," + quote(self.svg, safe="/:=;,'-.")
-        return f"![{self.text}]({address})\n\n{self.text}"
+        facts = "\n".join(f"- {fact}" for fact in self.facts)
+        return f"![{self.title}]({address})\n\n{facts}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,100 +73,67 @@ class _Vehicle:
 
 
 def vehicle_map(message: FeedMessage) -> Picture:
-    """Where the vehicles are, north above. Each is in a dot or in the sentence that says what is on no map."""
+    """Where the vehicles are, north above. Each is in a dot or in the fact that says how many are on no map."""
+    title = "Map of the vehicles"
     vehicles, without_position = _vehicles(message)
+    facts = [f"{without_position:,} without a position"] if without_position else []
     if not vehicles:
-        text = "No vehicle says where it is" + (
-            f" ({without_position:,} without a position)" if without_position else ""
-        )
-        return Picture(_svg(_MAP_HEIGHT // 4, [_label(_WIDTH // 2, _MAP_HEIGHT // 8, text, "middle")]), text)
-    (left, right), (low, high) = (
-        _span([vehicle.longitude for vehicle in vehicles]),
-        _span([vehicle.latitude for vehicle in vehicles]),
-    )
+        said = "No vehicle says where it is"
+        return Picture(_svg(_MAP_HEIGHT // 4, _label(50, 14, said)), title, (said, *facts))
+    left, right = _span([vehicle.longitude for vehicle in vehicles])
+    low, high = _span([vehicle.latitude for vehicle in vehicles])
     # A degree of longitude is that much shorter than one of latitude.
     shorter = max(cos(radians((low + high) / 2)), 0.05)
-    pixels_a_degree = min(
-        (_WIDTH - 2 * _MARGIN) / ((right - left) * shorter), (_MAP_HEIGHT - 3 * _MARGIN) / (high - low)
-    )
+    scale = min((_WIDTH - 2 * _MARGIN) / ((right - left) * shorter), (_MAP_HEIGHT - 3 * _MARGIN) / (high - low))
     shown = [v for v in vehicles if left <= v.longitude <= right and low <= v.latitude <= high]
-    placed = [
+    places = [
         (
-            _WIDTH / 2 + (v.longitude - (left + right) / 2) * shorter * pixels_a_degree,
-            (_MAP_HEIGHT - _MARGIN) / 2 - (v.latitude - (low + high) / 2) * pixels_a_degree,
+            _WIDTH / 2 + (v.longitude - (left + right) / 2) * shorter * scale,
+            _MAP_HEIGHT / 2 - _MARGIN - (v.latitude - (low + high) / 2) * scale,
             v.has_trip,
         )
         for v in shown
     ]
-    on_trip, off_trip = _dots(placed)
     on_trips = sum(vehicle.has_trip for vehicle in vehicles)
-    svg = _svg(
-        _MAP_HEIGHT,
-        [
-            f"<g fill='none' stroke-linecap='round'><path stroke='{_ON_TRIP}' stroke-width='7' d='{_path(on_trip)}'/>"
-            f"<path stroke='{_OFF_TRIP}' stroke-width='5' d='{_path(off_trip)}'/></g>",
-            _scale_bar(pixels_a_degree / _KM_A_DEGREE),
-        ],
-    )
-    told = [f"{len(vehicles):,} vehicles, {on_trips:,} on a trip (blue), {len(vehicles) - on_trips:,} not (orange)"]
-    dots = len(on_trip) + len(off_trip)
-    if dots < len(shown):
-        told.append(f"drawn as {dots:,} dots, close ones as one")
     if len(shown) < len(vehicles):
-        told.append(f"{len(vehicles) - len(shown):,} far outside the map")
-    if without_position:
-        told.append(f"{without_position:,} without a position")
-    return Picture(svg, "; ".join(told))
+        facts.insert(0, f"{len(vehicles) - len(shown):,} far outside the map")
+    facts.insert(
+        0, f"{len(vehicles):,} vehicles, {on_trips:,} on a trip (blue), {len(vehicles) - on_trips:,} not (orange)"
+    )
+    bar = _scale_bar(scale / _KM_A_DEGREE)
+    return _first_that_fits(_map(places, grid, bar, title, facts) for grid in _GRIDS)
 
 
 def age_chart(history: AgeHistory, *, now: datetime) -> Picture:
-    """How old the feed was at each publication of the last hours: a bar from the youngest to the oldest."""
+    """How old the feed was at the publications of the last hours: at most so old, a step for some minutes."""
+    title = "Age at publication"
     this_minute = int(now.timestamp()) // 60
     minutes = [one for one in history.minutes if this_minute - KEPT_MINUTES < one.minute <= this_minute]
     if not minutes:
-        text = "Nothing was published in the last hours"
-        return Picture(_svg(_CHART_HEIGHT // 2, [_label(_WIDTH // 2, _CHART_HEIGHT // 4, text, "middle")]), text)
-    oldest_s = max(one.highest_s for one in minutes)
-    scale_s = next((each for each in _AGE_SCALES_S if each >= oldest_s), _AGE_SCALES_S[-1])
-    columns: dict[int, tuple[float, float]] = {}
-    for one in minutes:
-        column = (KEPT_MINUTES - 1 - this_minute + one.minute) // _COLUMN_MINUTES
-        lowest_s, highest_s = columns.get(column, (one.lowest_s, one.highest_s))
-        columns[column] = min(lowest_s, one.lowest_s), max(highest_s, one.highest_s)
-    pitch = (_RIGHT - _LEFT) / (KEPT_MINUTES // _COLUMN_MINUTES)
-
-    def height(age_s: float) -> int:
-        return round((_BOTTOM - _TOP) * min(max(age_s, 0.0), scale_s) / scale_s)
-
-    bars = "".join(
-        # A bar of no height would not be seen.
-        f"M{round(_LEFT + (column + 0.5) * pitch)},{_BOTTOM + 1 - height(lowest_s)}"
-        f"v-{height(highest_s) - height(lowest_s) + 2}"
-        for column, (lowest_s, highest_s) in sorted(columns.items())
-    )
-    frame = "".join(f"M{_LEFT},{y}H{_RIGHT}" for y in (_BOTTOM, (_BOTTOM + _TOP) // 2, _TOP))
-    svg = _svg(
-        _CHART_HEIGHT,
-        [
-            f"<path stroke='{_LINE}' d='{frame}'/>",
-            f"<path stroke='{_ON_TRIP}' stroke-width='3' d='{bars}'/>",
-            *(
-                _label(_LEFT - 5, y + 4, f"{age_s:g} s", "end")
-                for y, age_s in ((_TOP, scale_s), ((_BOTTOM + _TOP) // 2, scale_s / 2), (_BOTTOM, 0))
-            ),
-            _label(_LEFT, _BOTTOM + 18, f"{KEPT_MINUTES // 60} h before", "start"),
-            _label(_RIGHT, _BOTTOM + 18, f"{now.astimezone(UTC):%H:%M} UTC", "end"),
-        ],
-    )
+        said = "Nothing was published in the last hours"
+        return Picture(_svg(_CHART_HEIGHT // 2, _label(40, 12, said)), title, (said,))
+    since = datetime.fromtimestamp(minutes[0].minute * 60, UTC)
+    lowest_s, highest_s = min(one.lowest_s for one in minutes), max(one.highest_s for one in minutes)
     silent = this_minute - minutes[0].minute + 1 - len(minutes)
-    told = [
-        f"Age at publication since {datetime.fromtimestamp(minutes[0].minute * 60, UTC):%H:%M} UTC: "
-        f"{min(one.lowest_s for one in minutes):.1f} to {oldest_s:.1f} s",
-        f"in half of the minutes at most {median(one.highest_s for one in minutes):.1f} s",
+    facts = [
+        f"{lowest_s:.1f} to {highest_s:.1f} s old at publication since {since:%H:%M} UTC",
+        f"at most {median(one.highest_s for one in minutes):.1f} s in half of the minutes",
     ]
     if silent:
-        told.append(f"{silent:,} {'minute' if silent == 1 else 'minutes'} without a publication")
-    return Picture(svg, "; ".join(told))
+        facts.append(f"{silent:,} {'minute' if silent == 1 else 'minutes'} without a publication")
+    frame = _chart_frame(_age_scale(highest_s), now)
+    return _first_that_fits(
+        Picture(_svg(_CHART_HEIGHT, frame + _steps(minutes, this_minute, column_minutes)), title, tuple(facts))
+        for column_minutes in _COLUMN_MINUTES
+    )
+
+
+def _first_that_fits(pictures: Iterable[Picture]) -> Picture:
+    """The first, and finest, that is shown at once; the last where none is."""
+    for picture in pictures:
+        if len(picture.markdown()) < SHOWN_AT_ONCE:
+            break
+    return picture
 
 
 def _vehicles(message: FeedMessage) -> tuple[list[_Vehicle], int]:
@@ -173,20 +154,33 @@ def _vehicles(message: FeedMessage) -> tuple[list[_Vehicle], int]:
     return vehicles, without
 
 
-def _dots(placed: Sequence[tuple[float, float, bool]]) -> tuple[list[_Dot], list[_Dot]]:
-    """Places of the dots of vehicles on a trip, and of the others; where there are many, close ones are one."""
-    grid = 1
-    while True:
-        on_trip = {(round(x / grid) * grid, round(y / grid) * grid) for x, y, has_trip in placed if has_trip}
-        off_trip = {(round(x / grid) * grid, round(y / grid) * grid) for x, y, has_trip in placed if not has_trip}
-        if len(on_trip) + len(off_trip) <= _MAX_DOTS:
-            return sorted(on_trip), sorted(off_trip)
-        grid += max(1, grid // 2)
+def _map(places: Sequence[_Place], grid: int, bar: str, title: str, facts: Sequence[str]) -> Picture:
+    """The map with its dots on a grid: those that fall on one point of it are one dot."""
+    on_trip, off_trip = (
+        sorted({(round(x / grid) * grid, round(y / grid) * grid) for x, y, has_trip in places if has_trip is wanted})
+        for wanted in (True, False)
+    )
+    dots = "".join(
+        f"<path stroke='{colour}' stroke-width='3' stroke-linecap='round' d='{_path(found)}'/>"
+        for colour, found in ((_ON_TRIP, on_trip), (_OFF_TRIP, off_trip))
+        if found
+    )
+    drawn = len(on_trip) + len(off_trip)
+    merged = [f"drawn as {drawn:,} dots, close ones as one"] if drawn < len(places) else []
+    return Picture(_svg(_MAP_HEIGHT, dots + bar), title, (*facts, *merged))
 
 
 def _path(dots: Sequence[_Dot]) -> str:
-    """Lines of no length, whose round ends are dots: the shortest way to write many."""
-    return "".join(f"M{x},{y}h0" for x, y in dots)
+    """Lines of no length, whose round ends are dots, each told from the one before it: few characters a dot."""
+    return "".join(_moves(dots))
+
+
+def _moves(dots: Sequence[_Dot]) -> Iterator[str]:
+    before = (0, 0)
+    for x, y in dots:
+        across, down = x - before[0], y - before[1]
+        yield f"m{across}{'' if down < 0 else ','}{down}h0"
+        before = (x, y)
 
 
 def _span(degrees: Sequence[float]) -> tuple[float, float]:
@@ -199,22 +193,52 @@ def _span(degrees: Sequence[float]) -> tuple[float, float]:
     return min(shown) - lacking, max(shown) + lacking
 
 
-def _scale_bar(pixels_a_km: float) -> str:
-    longest = _WIDTH / 4
-    kilometres = max((each for each in _SCALES_KM if each * pixels_a_km <= longest), default=_SCALES_KM[0])
-    y, right = _MAP_HEIGHT - 8, _WIDTH - _MARGIN
-    length = round(kilometres * pixels_a_km)
-    return f"<path stroke='{_GREY}' d='M{right},{y}h-{length}'/>" + _label(
-        right - length - 6, y + 4, f"{kilometres:g} km", "end"
+def _scale_bar(units_a_km: float) -> str:
+    kilometres = max((each for each in _SCALES_KM if each * units_a_km <= _WIDTH / 4), default=_SCALES_KM[0])
+    length, y = round(kilometres * units_a_km), _MAP_HEIGHT - 2
+    return f"<path stroke='gray' d='M2,{y}h{length}'/>{_label(length + 4, y + 1, f'{kilometres:g} km')}"
+
+
+def _age_scale(highest_s: float) -> int:
+    return next((each for each in _AGE_SCALES_S if each >= highest_s), _AGE_SCALES_S[-1])
+
+
+def _chart_frame(scale_s: int, now: datetime) -> str:
+    return (
+        f"<path stroke='gray' stroke-width='.3' d='M{_LEFT},{_TOP}h{_CHART_WIDTH}m0,{_BOTTOM - _TOP}h-{_CHART_WIDTH}'/>"
+        f"{_label(0, _TOP + 2, f'{scale_s} s')}{_label(0, _BOTTOM + 1, '0')}"
+        f"{_label(_LEFT, _BOTTOM + 7, f'{KEPT_MINUTES // 60} h before')}"
+        f"{_label(_LEFT + _CHART_WIDTH - 22, _BOTTOM + 7, f'{now.astimezone(UTC):%H:%M} UTC')}"
     )
 
 
-def _label(x: int, y: int, text: str, anchor: str) -> str:
-    return f"<text x='{x}' y='{y}' text-anchor='{anchor}'>{text}</text>"
+def _steps(minutes: Sequence[MinuteOfAges], this_minute: int, column_minutes: int) -> str:
+    """The area below the highest ages; where nothing was published it has no height."""
+    scale_s = _age_scale(max(one.highest_s for one in minutes))
+    columns = [0] * (KEPT_MINUTES // column_minutes)
+    for one in minutes:
+        height = round((_BOTTOM - _TOP) * min(max(one.highest_s, 0.0), scale_s) / scale_s)
+        column = (KEPT_MINUTES - 1 - this_minute + one.minute) // column_minutes
+        # A publication without an age is one all the same.
+        columns[column] = max(columns[column], height, 1)
+    path, before = [f"M{_LEFT},{_BOTTOM}"], 0
+    width = _CHART_WIDTH * column_minutes // KEPT_MINUTES
+    across = 0
+    for height in columns:
+        if height != before:
+            path.append((f"h{across}" if across else "") + f"v{before - height}")
+            before, across = height, 0
+        across += width
+    path.append(f"h{across}V{_BOTTOM}")
+    return f"<path fill='{_ON_TRIP}' d='{''.join(path)}'/>"
 
 
-def _svg(height: int, parts: Sequence[str]) -> str:
+def _label(x: int, y: int, text: str) -> str:
+    return f"<text x='{x}' y='{y}'>{text}</text>"
+
+
+def _svg(height: int, inside: str) -> str:
     return (
-        f"<svg xmlns='http://www.w3.org/2000/svg' width='{_WIDTH}' height='{height}' fill='{_GREY}' "
-        f"font-family='sans-serif' font-size='12'>{''.join(parts)}</svg>"
+        f"<svg xmlns='http://www.w3.org/2000/svg' width='{_PIXELS}' viewBox='0 0 {_WIDTH} {height}' fill='gray' "
+        f"style='font:4px sans-serif'>{inside}</svg>"
     )

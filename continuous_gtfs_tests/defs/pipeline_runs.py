@@ -7,17 +7,18 @@ from datetime import UTC, datetime, timedelta
 from dagster import Definitions, ExecuteInProcessResult
 
 from continuous_gtfs import names
-from continuous_gtfs.agencies.sound_transit.realtime import STEPS as REALTIME_STEPS
 from continuous_gtfs.definitions import realtime, schedule
 from continuous_gtfs.defs.resources import VendorAccess
 from continuous_gtfs.gtfs.steps import RemoveRows, UpdateFields
 from continuous_gtfs.gtfs.where import where
 from continuous_gtfs.pipeline.running import check_steps
+from continuous_gtfs.realtime.steps import FilterStopsByID, UpdateFeedHeader
 from continuous_gtfs_tests.builders import small_feed
 from continuous_gtfs_tests.defs.conftest import Bench
 from continuous_gtfs_tests.realtime.captures import feed_message, trip_update, vehicle
 
 VP, TU = "vehicle_positions", "trip_updates"
+REALTIME_STEPS: list[object] = [FilterStopsByID(["E01-T1"]), UpdateFeedHeader(version="2.0")]
 NO_NIGHT: list[object] = [
     RemoveRows("trips.txt", where("trip_id", equals="NIGHT")),
     RemoveRows("stop_times.txt", where("trip_id", equals="NIGHT")),
@@ -62,5 +63,5 @@ def run_realtime(
         names.CODE_VERSION_TAG: "c0de",
         **{names.version_tag(feed): version.version_id for feed, version in versions.items()},
     }
-    location = realtime_location(bench, list(REALTIME_STEPS) if steps is None else steps)
+    location = realtime_location(bench, REALTIME_STEPS if steps is None else steps)
     return bench.run(location, names.job_name("realtime", environment), tags=tags)

@@ -8,18 +8,20 @@ from typing import Any
 from dagster import AssetMaterialization, Definitions, ExecuteInProcessResult
 from dagster._serdes import serialize_value
 
-from continuous_gtfs.agencies.sound_transit.realtime import STEPS
 from continuous_gtfs.definitions.realtime import build_definitions
 from continuous_gtfs.defs.realtime_pictures import AGE_HISTORY_FACT, age_history
 from continuous_gtfs.defs.resources import VendorAccess
 from continuous_gtfs.pipeline.running import check_steps
 from continuous_gtfs.pipeline.step import step
 from continuous_gtfs.realtime.feeds import RealtimeFeeds
+from continuous_gtfs.realtime.pictures import SHOWN_AT_ONCE
+from continuous_gtfs.realtime.steps import FilterStopsByID, UpdateFeedHeader
 from continuous_gtfs_tests.defs.conftest import Bench
 from continuous_gtfs_tests.realtime.captures import feed_message, trip_update, vehicle
 
 JOB = "realtime_production"
 VP, TU = "vehicle_positions", "trip_updates"
+STEPS: list[object] = [FilterStopsByID(["E01-T1"]), UpdateFeedHeader(version="2.0")]
 
 
 def now() -> datetime:
@@ -57,10 +59,11 @@ def test_a_feed_of_vehicles_shows_a_map_and_each_feed_its_ages(bench: Bench) -> 
     archive_pair(bench)
     found = materialized(bench.run(location(bench), JOB))
     vehicles, trips = found["published_vehicle_positions"].metadata, found["published_trip_updates"].metadata
-    assert str(vehicles["vehicle_map"].value).startswith("![3 vehicles, 3 on a trip")
+    assert str(vehicles["vehicle_map"].value).startswith("![Map of the vehicles](data:image/svg+xml,")
+    assert "- 3 vehicles, 3 on a trip" in str(vehicles["vehicle_map"].value)
     assert "vehicle_map" not in trips
     for metadata in (vehicles, trips):
-        assert str(metadata["age_chart"].value).startswith("![Age at publication since ")
+        assert str(metadata["age_chart"].value).startswith("![Age at publication](data:image/svg+xml,")
 
 
 def test_the_ages_at_publication_grow_from_one_manifest_to_the_next(bench: Bench) -> None:
@@ -114,8 +117,8 @@ def test_a_materialization_stays_small(bench: Bench) -> None:
         if name in one.metadata
     ]
     assert len(pictures) == 3
-    assert sum(pictures) < 8000
-    assert sum(len(serialize_value(one)) for one in found.values()) < 20_000
+    assert max(pictures) < SHOWN_AT_ONCE
+    assert sum(len(serialize_value(one)) for one in found.values()) < 18_000
 
 
 def test_a_refused_feed_has_its_step_results_on_the_failure(bench: Bench) -> None:
