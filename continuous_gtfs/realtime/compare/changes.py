@@ -22,6 +22,7 @@ from continuous_gtfs.realtime.compare.contents import (
     is_declared_default,
     unknown_fields,
 )
+from continuous_gtfs.realtime.compare.identity import as_text
 from continuous_gtfs.realtime.compare.report import FieldChange
 from continuous_gtfs.realtime.compare.tolerances import Tolerances
 from continuous_gtfs.realtime.encoding import shortest_float32
@@ -206,5 +207,8 @@ def _by_value(updates: Sequence[Any], name: str) -> dict[str, Any]:
     for update in updates:
         value = getattr(update, name)
         seen[value] += 1
-        labelled[f"{name} {value}" + (f" ({seen[value]})" if seen[value] > 1 else "")] = update
+        labelled[
+            f"{name} {value if isinstance(value, int) else as_text(value)}"
+            + (f" ({seen[value]})" if seen[value] > 1 else "")
+        ] = update
     return labelled

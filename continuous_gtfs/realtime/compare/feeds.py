@@ -8,7 +8,7 @@ from google.protobuf.message import Message
 from google.transit.gtfs_realtime_pb2 import FeedEntity, FeedHeader, FeedMessage
 
 from continuous_gtfs.realtime.compare.changes import changes, unknown_changes
-from continuous_gtfs.realtime.compare.identity import identify
+from continuous_gtfs.realtime.compare.identity import as_text, identify
 from continuous_gtfs.realtime.compare.pairing import Pairing, pair_entities
 from continuous_gtfs.realtime.compare.report import (
     Comparison,
@@ -124,8 +124,8 @@ def _difference(
         kind=kind,
         entity=identity.payload or "entity",
         identity=identity.text,
-        entity_id_before=ids[0],
-        entity_id_after=ids[1],
+        entity_id_before=None if ids[0] is None else as_text(ids[0]),
+        entity_id_after=None if ids[1] is None else as_text(ids[1]),
         changes=changed,
         is_stale=is_stale,
     )

@@ -24,6 +24,11 @@ _EXTRA = frozenset({TripDescriptor.ADDED, TripDescriptor.NEW, TripDescriptor.DUP
 _SHOWN_CHARACTERS = 60
 
 
+def as_text(value: str | bytes) -> str:
+    """A text to show. Protobuf hands out bytes in place of text that is not UTF-8."""
+    return value if isinstance(value, str) else value.decode(errors="backslashreplace")
+
+
 class Trip(NamedTuple):
     """One run of one trip on one day.
 
@@ -65,7 +70,7 @@ def identify(entity: FeedEntity) -> Identity:
     parts = [name for name in _PAYLOADS if entity.HasField(name)]
     payload = "+".join(parts)
     if not parts:
-        return Identity("", (entity.id,), None, f"entity id {entity.id}")
+        return Identity("", (entity.id,), None, f"entity id {as_text(entity.id)}")
     return _BY_PART[parts[0]](entity, payload)
 
 
@@ -79,8 +84,8 @@ def _vehicle_or_trip(entity: FeedEntity, payload: str) -> Identity:
     by_trip = ("trip", trip, _properties(update)) if trip is not None else None
     # A bus that goes on to its next trip is the same bus; a trip that gets another bus is the same trip.
     wider = (by_trip, None) if entity.HasField("trip_update") else (by_vehicle, by_trip)
-    said = [*_trip_words(descriptor), *(["vehicle", vehicle] if vehicle else [])]
-    return Identity(payload, (full, *wider), trip, " ".join(said) or f"entity id {entity.id}")
+    said = [*_trip_words(descriptor), *(["vehicle", as_text(vehicle)] if vehicle else [])]
+    return Identity(payload, (full, *wider), trip, " ".join(said) or f"entity id {as_text(entity.id)}")
 
 
 def _alert(entity: FeedEntity, payload: str) -> Identity:
@@ -91,7 +96,7 @@ def _alert(entity: FeedEntity, payload: str) -> Identity:
     texts = [one.text for one in alert.header_text.translation] or [
         one.text for one in alert.description_text.translation
     ]
-    shown = " ".join(str(texts[0]).split())[:_SHOWN_CHARACTERS] if texts else "without text"
+    shown = " ".join(as_text(texts[0]).split())[:_SHOWN_CHARACTERS] if texts else "without text"
     keys = (
         (header, informed, periods),
         (header, informed) if header is not None else None,
@@ -102,17 +107,17 @@ def _alert(entity: FeedEntity, payload: str) -> Identity:
 
 
 def _shape(entity: FeedEntity, payload: str) -> Identity:
-    return Identity(payload, (entity.shape.shape_id,), None, f"shape {entity.shape.shape_id}")
+    return Identity(payload, (entity.shape.shape_id,), None, f"shape {as_text(entity.shape.shape_id)}")
 
 
 def _stop(entity: FeedEntity, payload: str) -> Identity:
-    return Identity(payload, (entity.stop.stop_id,), None, f"stop {entity.stop.stop_id}")
+    return Identity(payload, (entity.stop.stop_id,), None, f"stop {as_text(entity.stop.stop_id)}")
 
 
 def _trip_modifications(entity: FeedEntity, payload: str) -> Identity:
     modifications = entity.trip_modifications
-    trips = sorted({trip_id for selected in modifications.selected_trips for trip_id in selected.trip_ids})
-    dates = sorted(modifications.service_dates)
+    trips = sorted({as_text(trip_id) for selected in modifications.selected_trips for trip_id in selected.trip_ids})
+    dates = sorted(map(as_text, modifications.service_dates))
     keys = ((tuple(trips), tuple(dates), tuple(modifications.start_times)), ("trips", tuple(trips)) if trips else None)
     said = f"trip modifications of {', '.join(trips)} on {', '.join(dates)}"
     return Identity(payload, keys, None, said[: 2 * _SHOWN_CHARACTERS])
@@ -155,4 +160,4 @@ def _trip_words(trip: TripDescriptor) -> list[str]:
         words += [word for word in (trip.start_date, trip.start_time) if word]
     if trip.schedule_relationship in _EXTRA:
         words.append(TripDescriptor.ScheduleRelationship.Name(trip.schedule_relationship))
-    return [str(word) for word in words]
+    return [as_text(word) for word in words]

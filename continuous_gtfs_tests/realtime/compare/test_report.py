@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+from google.transit.gtfs_realtime_pb2 import FeedMessage
+
 from continuous_gtfs.realtime.compare.feeds import compare_feeds
 from continuous_gtfs.realtime.compare.report import Comparison
 from continuous_gtfs_tests.realtime.captures import feed_message, trip_update, vehicle
@@ -88,3 +90,28 @@ def test_the_text_is_short_and_prints_nothing_that_moves_a_terminal() -> None:
 def test_the_text_of_the_same_feed_says_at_which_level() -> None:
     text = compare_feeds(feed_message(vehicle("v", "a")), feed_message(vehicle("v", "a"))).to_text()
     assert text == "Level 0: the same bytes.\n1 entity before, 1 after: 1 the same\n"
+
+
+def test_texts_that_are_not_utf8_can_be_told() -> None:
+    def latin(message: FeedMessage) -> FeedMessage:
+        return FeedMessage.FromString(message.SerializeToString().replace(b"#", b"\xe9"))
+
+    entities = [
+        trip_update("caf#", "a"),
+        vehicle("v#", "a") | {"id": "v#"},
+        {"alert": {"header_text": {"translation": [{"text": "#"}]}}},
+        {"shape": {"shape_id": "s#"}},
+        {"stop": {"stop_id": "s#"}},
+        {"trip_modifications": {"selected_trips": [{"trip_ids": ["t#"]}], "service_dates": ["#", "2"]}},
+    ]
+    found = compare_feeds(latin(feed_message(*entities)), latin(feed_message(trip_update("caf#", "a#"))))
+    document = json.loads(json.dumps(found.to_dict()))
+    assert document["differences"][0]["identity"] == "trip caf\\xe9"
+    assert document["differences"][1]["entity_id_before"] == "v\\xe9"
+    assert [one["identity"] for one in document["differences"][2:]] == [
+        'alert "\\xe9"',
+        "shape s\\xe9",
+        "stop s\\xe9",
+        "trip modifications of t\\xe9 on 2, \\xe9",
+    ]
+    assert "trip caf\\xe9" in found.to_text()
