@@ -68,6 +68,8 @@ class Agency:
         realtime_validation: How often the full rule set is asked, and what of it the agency lives with.
         keep_schedule_versions: How many published schedules stay reachable at their own URL.
         keep_realtime_versions: The same, for each realtime feed.
+        realtime_cache_control: What consumers and caches on the way are told of the stable realtime URLs. A feed
+            that changes every 20 s loses updates in a cache that keeps it longer than a second or two.
     """
 
     name: str
@@ -83,6 +85,7 @@ class Agency:
     realtime_validation: ValidationSampling = field(default_factory=ValidationSampling)
     keep_schedule_versions: int = 20
     keep_realtime_versions: int = 30
+    realtime_cache_control: str = "public, max-age=1"
 
     def __post_init__(self) -> None:
         seen = [source.feed_id for source in self.feeds]
@@ -95,6 +98,8 @@ class Agency:
                 f"agency {self.name}: realtime_feeds names {', '.join(unknown)}; its realtime feeds are "
                 f"{', '.join(sorted(known)) or 'none'}"
             )
+        if not self.realtime_cache_control.isprintable():
+            raise ConfigurationError(f"agency {self.name}: realtime_cache_control is no header of one line")
         ZoneInfo(self.timezone)
 
     @property

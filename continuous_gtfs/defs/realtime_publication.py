@@ -35,8 +35,6 @@ from continuous_gtfs.realtime.feeds import RealtimeFeeds
 from continuous_gtfs.realtime.guards.entities import entity_count
 from continuous_gtfs.versions import FeedVersion
 
-REALTIME_CACHE_CONTROL = "public, max-age=1"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedOutcome:
@@ -65,7 +63,7 @@ def publish_feed(
     """Guards and publishes one feed; gives back why it was refused, or what is to be kept of it."""
     name = names.realtime_publication(environment, feed)
     publisher = artifacts.publisher()
-    objects, label = _encode(transformed, feed)
+    objects, label = _encode(agency, transformed, feed)
     order = _order(transformed.versions[feed])
     live = publisher.current(name)
     is_live = live is not None and live.label == label
@@ -105,20 +103,20 @@ def publish_feed(
     return FeedOutcome(snapshot=published_snapshot(publication, feed, now=now), body=objects[0].data)
 
 
-def _encode(transformed: Transformed, feed: str) -> tuple[list[PublicationObject], str]:
+def _encode(agency: Agency, transformed: Transformed, feed: str) -> tuple[list[PublicationObject], str]:
     encoded = transformed.feeds.to_bytes(feed)
     objects = [
         PublicationObject(
             extension="pb",
             data=encoded,
             content_type="application/x-protobuf",
-            cache_control=REALTIME_CACHE_CONTROL,
+            cache_control=agency.realtime_cache_control,
         ),
         PublicationObject(
             extension="json",
             data=feed_to_json(transformed.feeds.message(feed)),
             content_type="application/json",
-            cache_control=REALTIME_CACHE_CONTROL,
+            cache_control=agency.realtime_cache_control,
         ),
     ]
     made = hashlib.sha256(b"".join(hashlib.sha256(item.data).digest() for item in objects)).hexdigest()

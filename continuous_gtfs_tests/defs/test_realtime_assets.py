@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -17,6 +18,7 @@ from google.transit import gtfs_realtime_pb2 as gtfs_rt
 
 from continuous_gtfs import names
 from continuous_gtfs.agencies.sound_transit.realtime import STEPS
+from continuous_gtfs.artifacts.opening import open_store
 from continuous_gtfs.artifacts.publication import PublicationObject
 from continuous_gtfs.definitions.realtime import build_definitions
 from continuous_gtfs.defs import keys
@@ -107,6 +109,19 @@ def test_a_pair_goes_out_as_protobuf_and_json_and_the_manifest_names_its_inputs(
     assert len(result.get_asset_materialization_events()) == 2
     assert all(evaluation.passed for evaluation in result.get_asset_check_evaluations())
     assert len(result.get_step_success_events()) == 1, "one Dagster step, however many steps the agency has"
+
+
+def test_consumers_are_told_the_agencys_own_cache_control(bench: Bench) -> None:
+    published = open_store(str(bench.published))
+    for cache_control in (bench.agency.realtime_cache_control, "public, max-age=2, stale-while-revalidate=1"):
+        bench.agency = replace(bench.agency, realtime_cache_control=cache_control)
+        bench.archive("production", VP, vehicles(now()))
+        bench.archive("production", TU, trip_updates(now()))
+        assert bench.run(location(bench, [UpdateFeedHeader(version=f"2.{len(cache_control)}")]), JOB).success
+        for extension in ("pb", "json"):
+            found = published.stat(f"realtime/production/{VP}.{extension}")
+            assert found is not None
+            assert found.cache_control == cache_control
 
 
 def test_the_steps_filter_what_must_not_go_out(bench: Bench) -> None:
