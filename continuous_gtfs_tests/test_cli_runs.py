@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from continuous_gtfs.demo.ports import HOST, Ports
 from continuous_gtfs.demo.postgres import EmbeddedPostgres
 from continuous_gtfs_tests.defs.conftest import Bench
 from continuous_gtfs_tests.defs.pipeline_runs import run_realtime, run_schedule
+from continuous_gtfs_tests.real_data import ROOT
 
 POSTGRES = "storage:\n  postgres:\n    postgres_url:\n      env: CONTINUOUS_GTFS_POSTGRES_URL\n"
 
@@ -51,19 +53,37 @@ def bench_in(home: Path, instance: DagsterInstance) -> Bench:
     return Bench(load_agency(DEFAULT_AGENCY), artifacts, instance, home / "published")
 
 
-@pytest.fixture(params=["postgres", "files"])
-def storage(request: pytest.FixtureRequest, home: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """The ids of a schedule run, a refused realtime run and a good one, by what they are."""
+@pytest.fixture(scope="module", params=["postgres", "files"])
+def written(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[str, str], dict[str, str]]:
+    """A storage with runs: its settings, and the ids of a schedule run, a refused realtime run and a good one."""
+    home = tmp_path_factory.mktemp("dagster_home")
+    settings = {"DAGSTER_HOME": str(home)}
+    (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
     if request.param == "postgres":
-        monkeypatch.setenv("CONTINUOUS_GTFS_POSTGRES_URL", request.getfixturevalue("postgres_url"))
+        settings["CONTINUOUS_GTFS_POSTGRES_URL"] = request.getfixturevalue("postgres_url")
         (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n" + POSTGRES)
-    with DagsterInstance.from_config(str(home)) as instance:
-        bench = bench_in(home, instance)
-        return {
-            "schedule": run_schedule(bench).run_id,
-            "refused": run_realtime(bench, age_s=500).run_id,
-            "realtime": run_realtime(bench).run_id,
-        }
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in settings.items():
+            environment.setenv(name, value)
+        with DagsterInstance.from_config(str(home)) as instance:
+            bench = bench_in(home, instance)
+            ids = {
+                "schedule": run_schedule(bench).run_id,
+                "refused": run_realtime(bench, age_s=500).run_id,
+                "realtime": run_realtime(bench).run_id,
+            }
+    return settings, ids
+
+
+@pytest.fixture
+def storage(written: tuple[dict[str, str], dict[str, str]], monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The ids of the runs in the storage that the environment names now."""
+    settings, ids = written
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    return ids
 
 
 def test_runs_are_read_from_the_storage_that_they_were_written_to(
@@ -90,6 +110,24 @@ def test_runs_are_read_from_the_storage_that_they_were_written_to(
     code, out, err = call(["--run", "no-such-run"], capsys)
     assert (code, out) == (2, "")
     assert err.startswith("error: --run no-such-run: there is no such run")
+
+
+def test_the_commands_of_the_operations_page_run_as_they_stand(
+    storage: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (ROOT / "docs" / "operations.md").read_text()
+    lines = [line for line in page.splitlines() if line.startswith("continuous-gtfs runs ")]
+    told = {}
+    for line in lines:
+        arguments = shlex.split(line.replace("RUN", storage["realtime"][:8]))[2:]
+        code, told[line], err = call(arguments, capsys)
+        assert (code, err) == (0, ""), line
+    listed, failed, one, as_json = told.values()
+    assert all(run_id[:8] in listed for run_id in storage.values())
+    assert storage["refused"][:8] in failed
+    assert storage["realtime"][:8] not in failed
+    assert storage["realtime"] in one
+    assert [run["run_id"] for run in json.loads(as_json)] == [storage["schedule"]]
 
 
 def test_a_storage_without_runs_says_so(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
