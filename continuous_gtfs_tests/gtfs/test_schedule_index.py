@@ -169,6 +169,24 @@ def test_a_trip_with_frequencies_runs_in_each_window_to_the_end_of_its_last_run(
     assert index.trips_running_at(seattle(7, 1, 7, 30)) == 1
 
 
+def test_windows_that_follow_one_another_are_one_trip_under_way() -> None:
+    files = small_feed_files()
+    # Each run takes half an hour, so the last one of the first window ends as the second begins.
+    files["frequencies.txt"] = csv_text(
+        "trip_id,start_time,end_time,headway_secs", "T1,06:00:00,06:30:00,600", "T1,07:00:00,07:30:00,600"
+    )
+    assert index_of(feed_zip(files)).trips_running_at(seattle(7, 1, 7)) == 1
+
+
+@pytest.mark.parametrize("headway", ["0", "", "-600", "often"])
+def test_without_a_headway_it_is_not_known_when_the_runs_of_a_trip_start(headway: str) -> None:
+    files = small_feed_files()
+    files["frequencies.txt"] = csv_text(
+        "trip_id,start_time,end_time,headway_secs,exact_times", f"T1,06:00:00,06:30:00,{headway},1"
+    )
+    assert not index_of(feed_zip(files)).repeated_trips["T1"].is_exact
+
+
 def test_a_frequency_that_cannot_be_read_leaves_the_trip_as_its_stop_times_have_it() -> None:
     files = small_feed_files()
     files["frequencies.txt"] = csv_text(
