@@ -55,5 +55,13 @@ AGENCY = Agency(
         day_fall_percent=20,
         compared_days=14,
     ),
-    realtime=RealtimeThresholds(header_age_s=90),
+    realtime=RealtimeThresholds(
+        header_age_s=90,
+        header_ahead_s=30,
+        entities_fall_percent=50,
+        entities_fall_held_s=300,
+        duplicate_ids_percent=10,
+        unknown_trips_percent=50,
+        unknown_stops_percent=50,
+    ),
 )
