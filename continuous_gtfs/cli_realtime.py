@@ -76,6 +76,7 @@ def realtime(
     from continuous_gtfs.realtime.feeds import RealtimeFeeds
     from continuous_gtfs.realtime.guards.duplicates import drop_duplicate_entities
     from continuous_gtfs.realtime.messages import parse_feed
+    from continuous_gtfs.realtime.steps import SCHEDULE_INDEX
 
     paths = named_paths(inputs, example="vehicle_positions=vp.pb")
     if report is not None:
@@ -96,7 +97,7 @@ def realtime(
 
     step_inputs: dict[str, object] = {f"{PUBLISHED}{name}": message for name, message in live.items()}
     if index is not None:
-        step_inputs["schedule_index"] = index
+        step_inputs[SCHEDULE_INDEX] = index
     results: list[StepResult] = []
     facts: dict[str, Any] = {
         "agency": agency,
@@ -140,6 +141,7 @@ def realtime(
 def _check_names(messages: Mapping[str, object], agency: str, steps: Sequence[Step[Any]]) -> None:
     """Refuse a name that nothing of the agency knows: it is a slip of the pen, and the steps would pass it over."""
     from continuous_gtfs.agencies.loading import load_module
+    from continuous_gtfs.realtime.steps import ALERTS, TRIP_UPDATES, VEHICLE_POSITIONS
 
     if not messages:
         raise ConfigurationError(
@@ -147,7 +149,7 @@ def _check_names(messages: Mapping[str, object], agency: str, steps: Sequence[St
         )
     module = load_module(agency, REALTIME)
     source = read_file(Path(module.__file__)).decode(errors="replace") if module.__file__ else ""
-    known = {"vehicle_positions", "trip_updates", "alerts"}
+    known = {VEHICLE_POSITIONS, TRIP_UPDATES, ALERTS}
     known.update(file for step in steps for file in step.files or ())
     for name in messages:
         if name not in known and f'"{name}"' not in source and f"'{name}'" not in source:
