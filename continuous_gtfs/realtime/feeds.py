@@ -183,11 +183,14 @@ def _entity_changes(before: FeedMessage, after: FeedMessage) -> RowChanges:
         return RowChanges(changed=sum(map(ne, before.entity, after.entity)))
     counts_before, counts_after = Counter(ids_before), Counter(ids_after)
     removed = counts_before - counts_after
-    kept: dict[str, FeedEntity] = dict(zip(ids_after, after.entity, strict=True))
+    # Of an id that comes more than once, the last of both are the same entity, as consumers see it.
+    kept: dict[str, list[FeedEntity]] = {}
+    for entity in after.entity:
+        kept.setdefault(entity.id, []).append(entity)
     return RowChanges(
         removed=removed.total(),
         added=(counts_after - counts_before).total(),
-        changed=sum(entity.id in kept and entity != kept[entity.id] for entity in before.entity),
+        changed=sum(bool(same_id := kept.get(entity.id)) and entity != same_id.pop() for entity in before.entity[::-1]),
         removed_sample=tuple(removed)[:SAMPLE_SIZE],
     )
 

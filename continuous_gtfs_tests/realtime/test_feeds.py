@@ -163,6 +163,16 @@ def test_entities_that_a_step_removed_added_and_changed_are_counted() -> None:
     assert made.changed_since(feeds()) == {"vehicle_positions", "trip_updates"}
 
 
+def test_of_an_id_that_comes_twice_the_last_entity_is_the_one_that_stayed() -> None:
+    @step(files=["trip_updates"])
+    def keep_the_last(feed: RealtimeFeeds) -> None:
+        del feed.edit("trip_updates").entity[0]
+
+    twice = feed_message({"id": "x"} | trip_update("t", "a"), {"id": "x"} | trip_update("u", "a"))
+    _, result = run_step(keep_the_last, RealtimeFeeds({"trip_updates": twice}), now=NOW)
+    assert result.changes == {"trip_updates": RowChanges(removed=1, removed_sample=("x",))}
+
+
 def test_an_edit_after_the_step_is_over_leaves_what_it_made() -> None:
     original = feeds()
     fork = original.fork()
