@@ -190,7 +190,7 @@ def _entity_changes(before: FeedMessage, after: FeedMessage) -> RowChanges:
     return RowChanges(
         removed=removed.total(),
         added=(counts_after - counts_before).total(),
-        changed=sum(bool(same_id := kept.get(entity.id)) and entity != same_id.pop() for entity in before.entity[::-1]),
+        changed=sum(entity != kept[entity.id].pop() for entity in before.entity[::-1] if kept.get(entity.id)),
         removed_sample=tuple(removed)[:SAMPLE_SIZE],
     )
 
