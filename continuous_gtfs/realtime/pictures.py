@@ -8,7 +8,7 @@ bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import ceil, cos, radians
@@ -28,6 +28,8 @@ _MAP_HEIGHT, _CHART_HEIGHT = 100, 46
 _MARGIN = 4
 _ON_TRIP, _OFF_TRIP = "dodgerblue", "chocolate"
 _GRIDS = (1, 2, 3, 4, 6, 8, 12, 16, 24)
+_MOST_DOTS = SHOWN_AT_ONCE // 6
+"""Each takes six characters or more. The coarsest grid has no more points than that."""
 _BEYOND = 5
 """How many times as far out as nine of ten vehicles a vehicle may be to be on the map."""
 _SMALLEST_SPAN = 0.01
@@ -41,7 +43,7 @@ _COLUMN_MINUTES = (5, 10, 20)
 _AGE_SCALES_S = (1, 2, 5, 10, 20, 30, 60, 90, 120, 180, 300, 600, 1000)
 
 _Dot = tuple[int, int]
-_Place = tuple[float, float, bool]
+_Place = tuple[int, int, bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +67,6 @@ class Picture:
         return f"![{self.title}]({address})\n\n{facts}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Vehicle:
-    longitude: float
-    latitude: float
-    has_trip: bool
-
-
 def vehicle_map(message: FeedMessage) -> Picture:
     """Where the vehicles are, north above. Each is in a dot or in the fact that says how many are on no map."""
     title = "Map of the vehicles"
@@ -80,28 +75,29 @@ def vehicle_map(message: FeedMessage) -> Picture:
     if not vehicles:
         said = "No vehicle says where it is"
         return Picture(_svg(_MAP_HEIGHT // 4, _label(50, 14, said)), title, (said, *facts))
-    left, right = _span([vehicle.longitude for vehicle in vehicles])
-    low, high = _span([vehicle.latitude for vehicle in vehicles])
+    left, right = _span([longitude for longitude, _, _ in vehicles])
+    low, high = _span([latitude for _, latitude, _ in vehicles])
     # A degree of longitude is that much shorter than one of latitude.
     shorter = max(cos(radians((low + high) / 2)), 0.05)
     scale = min((_WIDTH - 2 * _MARGIN) / ((right - left) * shorter), (_MAP_HEIGHT - 3 * _MARGIN) / (high - low))
-    shown = [v for v in vehicles if left <= v.longitude <= right and low <= v.latitude <= high]
-    places = [
+    across, middle, centre = shorter * scale, (left + right) / 2, (low + high) / 2
+    shown = [
         (
-            _WIDTH / 2 + (v.longitude - (left + right) / 2) * shorter * scale,
-            _MAP_HEIGHT / 2 - _MARGIN - (v.latitude - (low + high) / 2) * scale,
-            v.has_trip,
+            round(_WIDTH / 2 + (longitude - middle) * across),
+            round(_MAP_HEIGHT / 2 - _MARGIN - (latitude - centre) * scale),
+            has_trip,
         )
-        for v in shown
+        for longitude, latitude, has_trip in vehicles
+        if left <= longitude <= right and low <= latitude <= high
     ]
-    on_trips = sum(vehicle.has_trip for vehicle in vehicles)
+    on_trips = sum(has_trip for _, _, has_trip in vehicles)
     if len(shown) < len(vehicles):
         facts.insert(0, f"{len(vehicles) - len(shown):,} far outside the map")
     facts.insert(
         0, f"{len(vehicles):,} vehicles, {on_trips:,} on a trip (blue), {len(vehicles) - on_trips:,} not (orange)"
     )
     bar = _scale_bar(scale / _KM_A_DEGREE)
-    return _first_that_fits(_map(places, grid, bar, title, facts) for grid in _GRIDS)
+    return _first_that_fits(_maps(shown, bar, title, facts))
 
 
 def age_chart(history: AgeHistory, *, now: datetime) -> Picture:
@@ -136,9 +132,10 @@ def _first_that_fits(pictures: Iterable[Picture]) -> Picture:
     return picture
 
 
-def _vehicles(message: FeedMessage) -> tuple[list[_Vehicle], int]:
-    """The vehicles that say where they are, and how many do not, or name a place that is none."""
-    vehicles: list[_Vehicle] = []
+def _vehicles(message: FeedMessage) -> tuple[list[tuple[float, float, bool]], int]:
+    """Longitude, latitude and whether on a trip, of the vehicles that say where they are; and how many do not, or name
+    a place that is none."""
+    vehicles: list[tuple[float, float, bool]] = []
     without = 0
     for entity in message.entity:
         if entity.is_deleted or not entity.HasField("vehicle"):
@@ -148,26 +145,29 @@ def _vehicles(message: FeedMessage) -> tuple[list[_Vehicle], int]:
         longitude, latitude = position.longitude, position.latitude
         # 0, 0 lies in the sea; it is what a receiver without a fix sends. NaN fails every comparison.
         if (longitude or latitude) and -180 <= longitude <= 180 and -90 <= latitude <= 90:
-            vehicles.append(_Vehicle(longitude, latitude, bool(vehicle.trip.trip_id or vehicle.trip.route_id)))
+            vehicles.append((longitude, latitude, bool(vehicle.trip.trip_id or vehicle.trip.route_id)))
         else:
             without += 1
     return vehicles, without
 
 
-def _map(places: Sequence[_Place], grid: int, bar: str, title: str, facts: Sequence[str]) -> Picture:
-    """The map with its dots on a grid: those that fall on one point of it are one dot."""
-    on_trip, off_trip = (
-        sorted({(round(x / grid) * grid, round(y / grid) * grid) for x, y, has_trip in places if has_trip is wanted})
-        for wanted in (True, False)
+def _maps(shown: Sequence[_Place], bar: str, title: str, facts: Sequence[str]) -> Iterator[Picture]:
+    """The map on one grid after another, from fine to coarse: what falls on one point of it is one dot."""
+    places = set(shown)
+    for grid in _GRIDS:
+        half = grid // 2
+        dots = {((x + half) // grid * grid, (y + half) // grid * grid, has_trip) for x, y, has_trip in places}
+        if len(dots) <= _MOST_DOTS:
+            merged = [f"drawn as {len(dots):,} dots, close ones as one"] if len(dots) < len(shown) else []
+            yield Picture(_svg(_MAP_HEIGHT, _paths(dots) + bar), title, (*facts, *merged))
+
+
+def _paths(dots: Set[_Place]) -> str:
+    return "".join(
+        f"<path stroke='{colour}' stroke-width='3' stroke-linecap='round' d='{_path(places)}'/>"
+        for colour, has_trip in ((_ON_TRIP, True), (_OFF_TRIP, False))
+        if (places := sorted((x, y) for x, y, one_has_trip in dots if one_has_trip is has_trip))
     )
-    dots = "".join(
-        f"<path stroke='{colour}' stroke-width='3' stroke-linecap='round' d='{_path(found)}'/>"
-        for colour, found in ((_ON_TRIP, on_trip), (_OFF_TRIP, off_trip))
-        if found
-    )
-    drawn = len(on_trip) + len(off_trip)
-    merged = [f"drawn as {drawn:,} dots, close ones as one"] if drawn < len(places) else []
-    return Picture(_svg(_MAP_HEIGHT, dots + bar), title, (*facts, *merged))
 
 
 def _path(dots: Sequence[_Dot]) -> str:
@@ -188,7 +188,8 @@ def _span(degrees: Sequence[float]) -> tuple[float, float]:
     middle = median(degrees)
     distances = sorted(abs(degree - middle) for degree in degrees)
     usual = distances[ceil(0.9 * (len(distances) - 1))]
-    shown = [degree for degree in degrees if abs(degree - middle) <= max(_BEYOND * usual, _SMALLEST_SPAN)]
+    farthest = max(_BEYOND * usual, _SMALLEST_SPAN)
+    shown = [degree for degree in degrees if abs(degree - middle) <= farthest]
     lacking = max(_SMALLEST_SPAN - (max(shown) - min(shown)), 0.0) / 2
     return min(shown) - lacking, max(shown) + lacking
 
