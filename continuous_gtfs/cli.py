@@ -93,7 +93,7 @@ def demo(
 ) -> None:
     """Run the whole platform on this machine and show what it does; Ctrl-C ends it.
 
-    Exits with 0 only when every pipeline published and nothing failed.
+    Exits with 0 only when every pipeline published in time and nothing failed.
     """
     from rich.console import Console
 

@@ -10,6 +10,8 @@ from xml.etree import ElementTree
 
 import pytest
 from google.transit.gtfs_realtime_pb2 import FeedMessage
+from hypothesis import given
+from hypothesis import strategies as st
 
 from continuous_gtfs.realtime.age_history import AgeHistory
 from continuous_gtfs.realtime.pictures import SHOWN_AT_ONCE, Picture, age_chart, vehicle_map
@@ -113,6 +115,17 @@ def test_however_many_vehicles_the_map_is_small_enough_to_be_shown_at_once(count
     assert picture.facts[0].startswith(f"{count:,} vehicles")
     assert (f"drawn as {drawn} dots, close ones as one" in picture.facts) == (drawn < count)
     assert drawn >= min(count, 40)
+
+
+@given(st.lists(st.tuples(st.floats(width=32), st.floats(width=32)), max_size=80))
+def test_wherever_vehicles_say_they_are_each_is_counted(places: list[tuple[float, float]]) -> None:
+    picture = vehicle_map(feed(*places))
+    ElementTree.fromstring(picture.svg)
+    assert len(picture.markdown()) < SHOWN_AT_ONCE
+    (width, height) = (160, 100)
+    assert all(-12 <= x <= width + 12 and -12 <= y <= height + 12 for x, y in dots(picture))
+    counts = [int(fact.split()[0]) for fact in picture.facts if re.match(r"\d+ (vehicles|without)", fact)]
+    assert sum(counts) == len(places)
 
 
 def test_vehicles_in_one_place_are_one_dot_in_the_middle() -> None:
