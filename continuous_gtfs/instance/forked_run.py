@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import cast
 
 import psutil
-from dagster import DagsterInstance, DagsterRunStatus, RepositoryDefinition, in_process_executor
+from dagster import AssetKey, DagsterInstance, DagsterRunStatus, RepositoryDefinition, in_process_executor
 from dagster._core.code_pointer import CodePointer, ModuleCodePointer
 from dagster._core.definitions.reconstruct import (
     ReconstructableJob,
@@ -99,7 +99,17 @@ def prepare(instance: str, modules: Sequence[str]) -> Prepared:
     ref = deserialize_value(instance, InstanceRef)
     with DagsterInstance.from_ref(ref) as opened:
         learn_schema(opened)
+        _read_as_a_run_does(opened)
     return Prepared(ref)
+
+
+def _read_as_a_run_does(instance: DagsterInstance) -> None:
+    """Ask for a run and an asset that are not there: what the questions need is then made."""
+    instance.get_run_by_id("none")
+    instance.get_asset_records([AssetKey("none")])
+    instance.get_latest_materialization_event(AssetKey("none"))
+    # Loaded when it is first asked for.
+    _ = instance.compute_log_manager
 
 
 def reconstructable_job(origin: JobPythonOrigin) -> ReconstructableJob:

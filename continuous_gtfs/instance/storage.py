@@ -32,7 +32,7 @@ RECYCLE_S = 300
 # Asking whether a connection still stands costs a millisecond; no database restarts within this.
 TRUSTED_S = 0.2
 _USED_AT = "continuous_gtfs_used_at"
-_ABOUT_THE_SCHEMA = (
+ABOUT_THE_SCHEMA = (
     "has_run_stats_index_cols",
     "has_bulk_actions_selector_cols",
     "has_backfill_id_column",
@@ -42,12 +42,13 @@ _ABOUT_THE_SCHEMA = (
     "has_secondary_index",
     "_has_asset_key_col_on_connection",
     "has_asset_key_index_cols",
+    "can_read_asset_status_cache",
     "has_instigators_table",
     "_has_instigators_table",
     "_has_asset_daemon_asset_evaluations_table",
     "has_secondary_index_table",
 )
-"""The storages' methods that answer whether a column, table or index is there; none has any other effect."""
+"""The storages' methods that only answer whether a column, table or index is there."""
 _known: set[tuple[str, ...]] = set()
 TABLES_ARE_THERE = "CONTINUOUS_GTFS_TABLES_ARE_THERE"
 """Names, in a process whose parent has used it, the database in which the tables are not looked for again."""
@@ -70,14 +71,7 @@ class PooledPostgresStorage(DagsterPostgresStorage):
     ) -> None:
         looks_for_tables = should_autocreate_tables and os.environ.get(TABLES_ARE_THERE) != database_name(postgres_url)
         super().__init__(postgres_url, looks_for_tables, inst_data)
-        self.pool = create_engine(
-            postgres_url,
-            isolation_level="AUTOCOMMIT",
-            pool_size=pool_size,
-            max_overflow=MAX_OVERFLOW,
-            pool_recycle=RECYCLE_S,
-        )
-        _find_out_closed_connections(self.pool)
+        self.pool = _engine(postgres_url, pool_size)
         self._event_log_storage = _EventLogStorage(postgres_url, should_autocreate_tables=False)
         for storage in (self.run_storage, self.event_log_storage, self.schedule_storage):
             _use(storage, self.pool)
@@ -106,17 +100,31 @@ class _EventLogStorage(PostgresEventLogStorage):
         self._engine.dispose()
 
 
+@functools.cache
+def _engine(postgres_url: str, pool_size: int) -> Engine:
+    """One for all instances of a process, which come and go with each tick: it knows the statements it has made."""
+    engine = create_engine(
+        postgres_url,
+        isolation_level="AUTOCOMMIT",
+        pool_size=pool_size,
+        max_overflow=MAX_OVERFLOW,
+        pool_recycle=RECYCLE_S,
+    )
+    _find_out_closed_connections(engine)
+    return engine
+
+
 def learn_schema(instance: DagsterInstance) -> None:
     """Ask about the tables once, so that processes forked from this one know."""
     for storage in (instance.run_storage, instance.event_log_storage, instance.schedule_storage):
-        for name in _ABOUT_THE_SCHEMA:
+        for name in ABOUT_THE_SCHEMA:
             ask = getattr(storage, name, None)
             if ask is not None and not inspect.signature(ask).parameters:
                 ask()
 
 
 def _remember_the_schema(storage: object, database: str) -> None:
-    for name in _ABOUT_THE_SCHEMA:
+    for name in ABOUT_THE_SCHEMA:
         ask = getattr(storage, name, None)
         if ask is not None:
             setattr(storage, name, _remembering(ask, (database, type(storage).__name__, name)))

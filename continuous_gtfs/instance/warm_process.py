@@ -25,15 +25,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-# What a run imports besides the modules it is told of; found by comparing a run's modules with those of this process.
+# What a run imports late besides what ``forked_run`` and the code location import.
 _ALSO = (
-    "dagster._core.execution.api",
-    "dagster._grpc.impl",
-    "dagster_postgres",
-    "psycopg2.extras",
-    "sqlalchemy.dialects.postgresql.psycopg2",
-    "continuous_gtfs.instance.forked_run",
-    "continuous_gtfs.instance.storage",
+    "dagster._core.execution.plan.active",
+    "dagster._core.executor.in_process",
+    "dagster._core.system_config.composite_descent",
 )
 
 

@@ -10,9 +10,17 @@ import pytest
 from dagster import DagsterInstance, RunsFilter
 from dagster._core.storage.config import pg_config
 from dagster_postgres import DagsterPostgresStorage
+from sqlalchemy import Inspector
+from sqlalchemy.dialects.postgresql.base import PGInspector
 
 from continuous_gtfs.demo.postgres import EmbeddedPostgres
-from continuous_gtfs.instance.storage import TABLES_ARE_THERE, PooledPostgresStorage, database_name
+from continuous_gtfs.instance.storage import (
+    ABOUT_THE_SCHEMA,
+    TABLES_ARE_THERE,
+    PooledPostgresStorage,
+    database_name,
+    learn_schema,
+)
 
 SETTINGS = """\
 storage:
@@ -133,3 +141,26 @@ def test_the_web_server_may_still_set_its_own_limits(home: Path) -> None:
     with DagsterInstance.from_config(str(home)) as instance:
         instance.optimize_for_webserver(statement_timeout=15000, pool_recycle=3600, max_overflow=20)
         use_every_storage(instance)
+
+
+def test_what_the_tables_are_like_is_asked_once_and_a_no_is_asked_again(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with DagsterInstance.from_config(str(home)) as instance:
+        learn_schema(instance)
+        asked = []
+        monkeypatch.setattr(PGInspector, "get_columns", lambda *_, **__: asked.append("columns") or [])
+        monkeypatch.setattr(Inspector, "get_columns", lambda *_, **__: asked.append("columns") or [])
+        use_every_storage(instance)
+        assert instance.run_storage.has_run_stats_index_cols()
+        assert asked == []
+        for _ in range(2):
+            assert not instance.event_log_storage.has_asset_key_col("no_such_column")
+        assert len(asked) == 2
+
+
+def test_every_question_about_the_schema_is_one_of_this_dagsters(home: Path) -> None:
+    with DagsterInstance.from_config(str(home)) as instance:
+        storages = (instance.run_storage, instance.event_log_storage, instance.schedule_storage)
+        for name in ABOUT_THE_SCHEMA:
+            assert any(hasattr(type(storage), name) for storage in storages), name
