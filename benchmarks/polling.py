@@ -109,6 +109,7 @@ async def poll(url: str, edition: str, vendor: VendorRhythm, start: float, versi
     )
     memory, etag, requests = PollMemory(), None, 0
     waits = []
+    await asyncio.sleep((vendor.seed * 1.37) % PACE.every_s)  # at which phase of the vendor it begins is chance
     async with PimsClient(config={}, secrets=EnvironmentSecrets({})) as client:
         while (sent_at := time.time()) < coming[-1][0]:
             requests += sent_at >= coming[LEARNING][0]

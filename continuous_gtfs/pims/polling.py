@@ -13,18 +13,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from continuous_gtfs.pims.catalog import FeedKind, FeedSource
-from continuous_gtfs.pims.rhythm import MOST_ARRIVALS, Arrival, Rhythm, Spread, learn
+from continuous_gtfs.pims.rhythm import MOST_ARRIVALS, Arrival, Rhythm, Spread, is_unasked_for, learn
 
 # The shares of probability at which a due version is looked for, by the requests that the last versions took: k equal
 # steps find it with (k + 1) / 2 requests; missed versions and late ones cost more.
 # By when a version that has not come is overdue.
 DUE_SHARE = 0.95
 _STEPS = (
-    (2.4, (0.2, 0.4, 0.6, 0.8, DUE_SHARE)),
-    (2.9, (0.25, 0.5, 0.75, DUE_SHARE)),
-    (3.4, (0.3, 0.65, DUE_SHARE)),
+    (2.3, (0.2, 0.4, 0.6, 0.8, DUE_SHARE)),
+    (2.8, (0.25, 0.5, 0.75, DUE_SHARE)),
+    (3.2, (0.3, 0.65, DUE_SHARE)),
     (float("inf"), (0.5, DUE_SHARE)),
 )
+# After so many versions in a row that were found at the first look, one more where a header vouches for them, a whole
+# period is looked through: each of them may have come long before.
+_FIRST_LOOKS = 3
 # No two requests of one feed are begun closer to each other, in seconds.
 CLOSEST_S = 0.2
 # How long after its time an overdue version is asked for again at first.
@@ -178,6 +181,9 @@ def _wanted_at(memory: PollMemory, told_at: float, pace: Pace) -> float:
     rhythm = _reliable_rhythm(memory, pace, told_at)
     if rhythm is None:
         return told_at + _cadence_s(memory, pace)
+    first_looks = _FIRST_LOOKS + rhythm.has_header
+    if all(is_unasked_for(arrival, rhythm.period_s) for arrival in memory.arrivals[-first_looks:]):
+        return told_at + min(pace.every_s, rhythm.period_s / 4)
     first, number = _beat_after_newest(memory, rhythm), _beat_after(memory, rhythm, told_at)
     spread = rhythm.beat(number)
     wanted = [next_step(spread, told_at, _usual_requests(memory)), told_at + _LONGEST_SILENCE * pace.every_s]
@@ -185,10 +191,23 @@ def _wanted_at(memory: PollMemory, told_at: float, pace: Pace) -> float:
         # A due version did not come: it is late, or was left out. Each gap is as long as all that were waited before.
         overdue_s = told_at - rhythm.beat(number - 1).at(DUE_SHARE)
         wanted.append(told_at + min(max(overdue_s, _FIRST_GAP_S), pace.every_s))
+    elif memory.requests == 0 and _may_be_one_behind(memory, rhythm):
+        confirmed_at = rhythm.beat(number - 1).at(DUE_SHARE)
+        wanted.append(confirmed_at if confirmed_at > told_at else spread.end)
     elif memory.requests == 0 and memory.versions % _LOOK_ASIDE_EVERY == 0:
         aside = 0.1 + 0.8 * (memory.versions * _GOLDEN % 1)
         wanted.append(told_at + aside * max(0.0, spread.edges[0] - told_at))
     return max(min(wanted), told_at + CLOSEST_S)
+
+
+def _may_be_one_behind(memory: PollMemory, rhythm: Rhythm) -> bool:
+    """Whether what was found may be the version before the due one.
+
+    Found at the first look, it may have come long before. A header would tell; but if it happens twice in a row, the
+    rhythm itself may have been learnt from such versions, each a period late.
+    """
+    newest = memory.arrivals[-1:] if not rhythm.has_header else memory.arrivals[-2:]
+    return all(is_unasked_for(arrival, rhythm.period_s) for arrival in newest)
 
 
 def next_step(spread: Spread, told_at: float, usual_requests: float = 3.0) -> float:

@@ -106,11 +106,13 @@ class Rhythm:
         period_s: Seconds from one version to the next.
         spread: Where the newest arrival that is on the beat was to be expected, by all that are.
         newest_is_on_beat: Whether the newest arrival of all is.
+        has_header: Whether the header timestamps fit the arrivals, and so would tell an extra version.
     """
 
     period_s: float
     spread: Spread
     newest_is_on_beat: bool
+    has_header: bool
 
     def beat(self, number: int) -> Spread:
         """Where the version ``number`` periods after the newest one on the beat is expected."""
@@ -126,9 +128,12 @@ def learn(arrivals: Sequence[Arrival]) -> Rhythm | None:
     guess = _guessed_period(recent)
     if guess < _SHORTEST_PERIOD_S:
         return None
+    is_extra = _is_extra_by_header(recent, guess)
     recent = [_narrowed(arrival, guess) for arrival in recent]
     chains = [_on_beat(recent, anchor, guess) for anchor in range(len(recent) - 1, len(recent) - 4, -1)]
     beats = max(chains, key=lambda chain: sum(weights[index] for index in chain))
+    if is_extra and len(recent) - 1 in beats:
+        beats = _without_newest(beats, len(recent) - 1)
     if len(beats) < 3 or sum(weights[index] for index in beats) < _REGULAR_SHARE * sum(weights):
         return None
     period, error = _period(recent, beats, weights)
@@ -141,11 +146,29 @@ def learn(arrivals: Sequence[Arrival]) -> Rhythm | None:
     spread = spread_of(windows)
     if spread.at(0.95) - spread.at(0.05) > _SPREAD_UP_TO * period:
         return None
-    return Rhythm(period, spread, len(recent) - 1 in beats)
+    return Rhythm(period, spread, len(recent) - 1 in beats, bool(_header_steps(recent)))
+
+
+def is_unasked_for(arrival: Arrival, period: float) -> bool:
+    """Whether nothing was asked for so long before the version was found that it may be older than its beat."""
+    return arrival.width > _UNASKED * period
+
+
+def _is_extra_by_header(recent: Sequence[Arrival], period: float) -> bool:
+    """Whether the newest version, found at the first look, is by its header an extra one between two beats."""
+    steps = _header_steps(recent)
+    return bool(steps) and is_unasked_for(recent[-1], period) and steps[-1] + 1 < (1 - _STRAYS_UP_TO) * period
+
+
+def _without_newest(beats: dict[int, int], newest: int) -> dict[int, int]:
+    """The beats counted from the newest arrival that remains."""
+    left = {index: age for index, age in beats.items() if index != newest}
+    first = min(left.values(), default=0)
+    return {index: age - first for index, age in left.items()}
 
 
 def _narrowed(arrival: Arrival, period: float) -> Arrival:
-    if arrival.width <= _UNASKED * period:
+    if not is_unasked_for(arrival, period):
         return arrival
     return replace(arrival, after=arrival.by - _LOOKED_FOR * period)
 

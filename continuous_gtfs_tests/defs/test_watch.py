@@ -220,7 +220,7 @@ def test_while_a_run_is_in_flight_the_newest_version_supersedes_what_waited() ->
         return done(states.pop(0) if len(states) > 1 else states[0])
 
     vendor = ScriptedVendor({VP: [body("2"), body("3")], TU: [body("2"), body("3")]}, history=history)
-    result, cursor = tick(vendor, quiet_cursor())
+    result, cursor = tick(vendor, quiet_cursor(), replace(TIMING, tick_s=5.0))
     assert result.trigger is Trigger.NEW_VERSION
     assert cursor.requested == {VP: "3", TU: "3"}
     assert [v.version_id for v in result.new_versions].count("2") == 2, "each version is reported all the same"
