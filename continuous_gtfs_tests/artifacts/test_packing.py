@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -28,6 +30,7 @@ from continuous_gtfs_tests.artifacts.snapshots import (
     published_of,
     version_of,
 )
+from continuous_gtfs_tests.real_data import ROOT
 
 KEY = pack_key("production", FEED, HOUR)
 
@@ -306,3 +309,25 @@ def test_the_newest_packed_version_is_the_latest_where_pointer_and_small_files_a
     store.delete(f"latest/production/{FEED}.json")
     store.delete(record_key("production", FEED, versions[2].version_id))
     assert Archive(store).latest("production", FEED) == versions[2]
+
+
+def test_packing_imports_no_pandas_and_asking_what_waits_no_pyarrow(tmp_path: Path) -> None:
+    script = f"""
+import sys
+from pathlib import Path
+from continuous_gtfs.artifacts.local import LocalStore
+from continuous_gtfs.artifacts.packing import Packer
+from continuous_gtfs.artifacts.packs import Packs
+from continuous_gtfs.artifacts.unpacked_hours import spans_to_pack
+from continuous_gtfs_tests.artifacts.snapshots import COLUMNS, FEED, HOUR, fill
+store = LocalStore(Path({str(tmp_path)!r}))
+versions = fill(store, 3)
+spans_to_pack(store, "production", [FEED], last=HOUR)
+assert "pyarrow" not in sys.modules
+assert Packer(store, COLUMNS).pack("production", FEED, [HOUR])[HOUR].fetched == 3
+assert Packs(store).read(versions[0]) and len(Packs(store).published("production", FEED, HOUR)) == 3
+print(sorted({{"pandas", "pyarrow"}} & set(sys.modules)))
+"""
+    seen = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
+    assert seen.returncode == 0, seen.stderr
+    assert seen.stdout.strip() == "['pyarrow']"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from dagster import RunRequest, build_schedule_context
+from dagster import DefaultScheduleStatus, RunRequest, build_schedule_context
 
 from continuous_gtfs import names
 from continuous_gtfs.artifacts.archive import blob_key
@@ -77,6 +77,18 @@ def test_entities_are_in_columns(bench: Bench) -> None:
     rows = table["entities"][0]
     assert [row["trip_id"] for row in rows] == ["trip 0", "trip 1", "trip 2"]
     assert {row["first_arrival_delay"] for row in rows} == {60}
+
+
+@pytest.mark.parametrize("environment", ["production", "qa"])
+def test_packing_starts_by_itself_ends_in_bounded_time_and_holds_no_pipeline(bench: Bench, environment: str) -> None:
+    definitions = location(bench)
+    name = names.archive_job_name(environment)
+    schedule = definitions.resolve_schedule_def(name)
+    assert schedule.default_status is DefaultScheduleStatus.RUNNING
+    job = definitions.resolve_job_def(schedule.job_name)
+    assert job.executor_def.name == "in_process"
+    assert int(job.tags["dagster/max_runtime"]) <= 1800
+    assert job.tags[names.PIPELINE_TAG] != names.pipeline_name("realtime", environment)
 
 
 def test_the_schedule_asks_for_the_past_hour_and_the_run_packs_it(bench: Bench) -> None:
