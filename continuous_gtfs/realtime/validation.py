@@ -230,8 +230,8 @@ def _told(feed: str, rule: str, occurrence: Any) -> str:
 
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        """Classes of the validator. A name with dots, or one that it has imported, would reach all of Python."""
-        found = super().find_class(module, name) if module.partition(".")[0] == _PACKAGE and "." not in name else None
+        """Classes of the validator alone: what its modules have imported reaches all of Python."""
+        found = super().find_class(module, name) if module.partition(".")[0] == _PACKAGE else None
         if not isinstance(found, type) or found.__module__.partition(".")[0] != _PACKAGE:
             raise pickle.UnpicklingError(f"{module}.{name} has no place in a prepared schedule")
         return found

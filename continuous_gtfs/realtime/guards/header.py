@@ -51,7 +51,7 @@ def header_age(message: FeedMessage, *, now: datetime, max_age_s: float) -> Guar
         age_s, told = None, f"the header timestamp {timestamp} is in {unit}; the spec wants POSIX seconds"
     else:
         age_s = round(now.timestamp() - timestamp, 3)
-        told = f"the header timestamp is {age_s:.0f} s old; at most {max_age_s:g} s may be"
+        told = f"the header timestamp is {max(0, age_s):.0f} s old; at most {max_age_s:g} s may be"
     return GuardResult(
         guard=AGE,
         passed=age_s is not None and age_s <= max_age_s,
