@@ -22,7 +22,7 @@ def fails(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int
     return code, capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", [[], ["demo"], ["services"], ["serve"], ["simulate"]])
+@pytest.mark.parametrize("command", [[], ["demo"], ["services"], ["serve"], ["simulate"], ["realtime"], ["compare"]])
 def test_every_command_has_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main([*command, "--help"])
