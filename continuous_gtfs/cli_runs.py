@@ -8,11 +8,13 @@ import click
 
 from continuous_gtfs.cli_files import json_bytes
 
+PIPELINES = ("schedule", "realtime", "archive", "replay", "realtime_validation")
+
 
 @click.command()
 @click.option("--json", "is_json", is_flag=True, help="Print everything of each run as JSON, a list.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="So many, the newest first.")
-@click.option("--pipeline", type=click.Choice(["schedule", "realtime"]), help="Only the runs of this pipeline.")
+@click.option("--pipeline", type=click.Choice(PIPELINES), help="Only the runs of this pipeline.")
 @click.option("--environment", metavar="NAME", help="Only those of this environment: production, qa.")
 @click.option("--failed", is_flag=True, help="Only those that failed.")
 @click.option("--run", "run_id", metavar="ID", help="Everything of this run; the first letters of its id will do.")

@@ -63,7 +63,7 @@ class RunQuery:
 
     Attributes:
         limit: At most so many.
-        pipeline: ``schedule`` or ``realtime``; None for both, and for what belongs to neither.
+        pipeline: ``schedule``, ``realtime`` or another of the pipeline tag; None for all, and for what belongs to none.
         environment: ``production``; None for all.
         failed: Only those that failed.
         run_id: This one run, or the one whose id begins so; the rest is not asked then.

@@ -100,7 +100,7 @@ class RunReport:
 
     Attributes:
         pipeline: ``realtime/production``; None for a run that is about neither pipeline.
-        trigger: Why the sensor asked for it; ``backfill``; ``by_hand``.
+        trigger: Why the sensor asked for it; ``backfill``; ``by_timer``; ``by_hand``.
         retry_of: The run that it repeats.
         inputs: By feed, the version it was asked to process.
         changed: The feeds among them that were new.

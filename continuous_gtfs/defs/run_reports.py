@@ -36,7 +36,7 @@ from continuous_gtfs.defs.run_report import (
 
 _PARTITION_TAG = "dagster/partition"
 _RANGE_TAGS = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
-_BACKFILL_TAG = "dagster/backfill"
+_TRIGGERS = {"dagster/backfill": "backfill", "dagster/schedule_name": "by_timer"}
 _PARENT_TAG = "dagster/parent_run_id"
 _COUNTS = ("before", "after", "removed", "added", "changed", "removed_ids")
 
@@ -76,7 +76,7 @@ def report_of(record: RunRecord, entries: Sequence[EventLogEntry], *, now: datet
         pipeline=pipeline_of(run) or next(filter(None, (pipeline_of_asset(one.asset_key) for one in made)), None),
         job=run.job_name,
         status=run.status.value.lower(),
-        trigger=run.tags.get(names.TRIGGER_TAG) or ("backfill" if _BACKFILL_TAG in run.tags else "by_hand"),
+        trigger=_trigger(run.tags),
         retry_of=run.tags.get(_PARENT_TAG),
         created_at=record.create_timestamp.astimezone(UTC),
         duration_s=None if record.start_time is None else round(ended - record.start_time, 3),
@@ -100,6 +100,13 @@ def report_of(record: RunRecord, entries: Sequence[EventLogEntry], *, now: datet
         outputs=[_output(materialization) for materialization in made],
         error=next((_run_error(event) for event in events if event.event_type is DagsterEventType.RUN_FAILURE), None),
     )
+
+
+def _trigger(tags: Mapping[str, str]) -> str:
+    asked_for = tags.get(names.TRIGGER_TAG)
+    if asked_for is not None:
+        return asked_for
+    return next((told for tag, told in _TRIGGERS.items() if tag in tags), "by_hand")
 
 
 def _inputs(tags: Mapping[str, str]) -> dict[str, str]:

@@ -6,8 +6,9 @@ import json
 from datetime import UTC, datetime
 
 import pytest
-from dagster import RunsFilter, materialize
+from dagster import RunsFilter, job, materialize
 
+from continuous_gtfs import names
 from continuous_gtfs.defs import keys
 from continuous_gtfs.defs.run_queries import RunQuery
 from continuous_gtfs.defs.run_report import RunReport
@@ -211,6 +212,36 @@ def test_a_run_that_a_person_started_from_an_asset_belongs_to_its_pipeline(bench
     newest, _ = reports(bench, pipeline="schedule", environment="production")
     assert (newest.run_id, newest.pipeline, newest.trigger) == (by_hand.run_id, "schedule/production", "by_hand")
     assert reports(bench, pipeline="realtime") == []
+
+
+@pytest.mark.parametrize(
+    ("tags", "trigger"),
+    [
+        ({"dagster/backfill": "abc"}, "backfill"),
+        ({"dagster/schedule_name": "hourly"}, "by_timer"),
+        ({"dagster/schedule_name": "hourly", names.TRIGGER_TAG: "code_changed"}, "code_changed"),
+        ({"dagster/parent_run_id": "the-first"}, "by_hand"),
+    ],
+)
+def test_what_started_a_run_is_told(bench: Bench, tags: dict[str, str], trigger: str) -> None:
+    add_run_to_storage(bench, tags)
+    report = the_report(bench)
+    assert (report.trigger, report.retry_of) == (trigger, tags.get("dagster/parent_run_id"))
+
+
+def test_the_runs_of_further_pipelines_are_chosen_by_their_tag(bench: Bench) -> None:
+    for pipeline in ("archive/production", "replay/qa", "realtime/qa"):
+        add_run_to_storage(bench, {names.PIPELINE_TAG: pipeline})
+    assert [report.pipeline for report in reports(bench, pipeline="archive")] == ["archive/production"]
+    assert [report.pipeline for report in reports(bench, environment="qa")] == ["realtime/qa", "replay/qa"]
+
+
+def add_run_to_storage(bench: Bench, tags: dict[str, str]) -> None:
+    @job
+    def nothing() -> None:
+        pass
+
+    bench.instance.create_run_for_job(nothing, tags=tags)
 
 
 @pytest.mark.parametrize("run_id", ["no-such-run", "00000000-0000-0000-0000-000000000000"])
