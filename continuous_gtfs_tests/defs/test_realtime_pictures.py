@@ -85,6 +85,20 @@ def test_a_rerun_of_what_is_live_is_no_publication_to_remember(bench: Bench) -> 
     assert before.facts[AGE_HISTORY_FACT] == after.facts[AGE_HISTORY_FACT] != ""
 
 
+def test_a_vendor_that_went_back_to_what_is_live_has_published_it_once(bench: Bench) -> None:
+    body = feed_message(vehicle("v1", "S1"), timestamp=int(now().timestamp())).SerializeToString()
+    manifests = []
+    for after_s in (0, 5):
+        bench.archive("production", VP, body, fetched_at=now() + timedelta(seconds=after_s))
+        assert bench.run(location(bench), JOB).success
+        manifests.append(bench.live("realtime/production/vehicle_positions"))
+    before, after = manifests
+    assert before is not None
+    assert after is not None
+    assert before.order < after.order
+    assert before.facts[AGE_HISTORY_FACT] == after.facts[AGE_HISTORY_FACT]
+
+
 def test_each_feed_shows_what_the_steps_did_to_it(bench: Bench) -> None:
     archive_pair(bench)
     found = materialized(bench.run(location(bench), JOB))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from datetime import UTC, datetime
 
 import pytest
@@ -16,7 +17,8 @@ from continuous_gtfs.defs.run_report_text import run_lines, run_text
 from continuous_gtfs.defs.run_reports import run_reports
 from continuous_gtfs.errors import ConfigurationError
 from continuous_gtfs.gtfs.feed import Feed
-from continuous_gtfs.pipeline.step import step
+from continuous_gtfs.pipeline.results import Finding
+from continuous_gtfs.pipeline.step import StepContext, step
 from continuous_gtfs.realtime.feeds import RealtimeFeeds
 from continuous_gtfs_tests.defs.conftest import Bench
 from continuous_gtfs_tests.defs.pipeline_runs import NO_NIGHT, TU, VP, run_realtime, run_schedule, schedule_location
@@ -104,6 +106,20 @@ def test_a_realtime_run_has_the_form_of_a_schedule_run(bench: Bench) -> None:
         assert output.age_at_publication_s is not None
         assert 0 <= output.age_at_publication_s < 90
     assert [output.entities for output in report.outputs] == [2, 1]
+
+
+def test_what_a_step_said_twice_of_a_feed_is_told_twice_and_what_it_said_of_all_feeds_once(bench: Bench) -> None:
+    @step(files=[VP])
+    def repeat(feeds: RealtimeFeeds, context: StepContext) -> None:
+        for _ in range(2):
+            context.find(Finding("info", "said", "of the vehicles", file=VP))
+        context.find(Finding("info", "said", "of everything"))
+
+    run_realtime(bench, [repeat])
+    assert Counter(finding.finding for finding in the_report(bench).findings) == {
+        "of the vehicles": 2,
+        "of everything": 1,
+    }
 
 
 def test_a_failed_step_of_either_pipeline_comes_after_those_that_ran(bench: Bench) -> None:
