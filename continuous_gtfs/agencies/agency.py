@@ -92,6 +92,10 @@ class Agency:
         repeated = sorted({feed_id for feed_id in seen if seen.count(feed_id) > 1})
         if repeated:
             raise ConfigurationError(f"agency {self.name} declares {', '.join(repeated)} more than once")
+        for environment in self.environments:
+            realtime = self.sources(environment, FeedKind.REALTIME)
+            if realtime and not any(source.is_published for source in realtime):
+                raise ConfigurationError(f"agency {self.name} publishes none of the realtime feeds of {environment}")
         known = {source.feed for source in self.feeds if source.kind is FeedKind.REALTIME}
         if unknown := sorted(self.realtime_feeds.keys() - known):
             raise ConfigurationError(

@@ -34,6 +34,10 @@ def build_definitions(
         if agency.sources(environment, FeedKind.REALTIME)
     }
     feeds = {environment: [source.feed for source in sources[environment]] for environment in sources}
+    published = {
+        environment: [source.feed for source in sources[environment] if source.is_published] for environment in sources
+    }
+    targets = {e: [keys.published_realtime_key(e, feed) for feed in published[e]] for e in sources}
     hours = keys.archive_hours()
     return Definitions(
         assets=[
@@ -43,9 +47,9 @@ def build_definitions(
                 for source in sources[environment]
             ),
             *(realtime_assets(agency, environment, sources[environment], steps) for environment in sources),
-            *(validation_asset(agency, environment, feeds[environment]) for environment in sources),
+            *(validation_asset(agency, environment, published[environment]) for environment in sources),
             *(archive_assets(environment, feeds[environment], hours) for environment in sources),
-            *(replay_asset(agency, environment, feeds[environment], steps, hours) for environment in sources),
+            *(replay_asset(agency, environment, published[environment], steps, hours) for environment in sources),
         ],
         asset_checks=[
             check
@@ -59,14 +63,14 @@ def build_definitions(
                 environment=environment,
                 sources=sources[environment],
                 code_version=version,
-                assets=[keys.published_realtime_key(environment, source.feed) for source in sources[environment]],
+                assets=targets[environment],
             )
             for environment in sources
         ],
         jobs=[
             define_asset_job(
                 names.job_name(PIPELINE, environment),
-                selection=[keys.published_realtime_key(environment, source.feed) for source in sources[environment]],
+                selection=targets[environment],
                 executor_def=in_process_executor,
                 description=f"Publishes the newest realtime feeds of {environment}.",
                 tags={
@@ -84,7 +88,7 @@ def build_definitions(
             *(
                 sampled
                 for environment in sources
-                if (sampled := validation_schedule(agency, environment, feeds[environment]))
+                if (sampled := validation_schedule(agency, environment, published[environment]))
             ),
         ],
         executor=in_process_executor,

@@ -37,20 +37,21 @@ from continuous_gtfs.realtime.feeds import RealtimeFeeds
 def realtime_assets(
     agency: Agency, environment: str, sources: Sequence[FeedSource], steps: Sequence[Step[RealtimeFeeds]]
 ) -> AssetsDefinition:
-    """``realtime/<environment>/published_<feed>`` for each feed, made together in one step."""
+    """``realtime/<environment>/published_<feed>`` for each published feed, made together in one step."""
     feeds = tuple(source.feed for source in sources)
+    published = tuple(source.feed for source in sources if source.is_published)
     version = code_version(steps, __version__)
 
     @multi_asset(
         name=f"publish_realtime_{environment}",
-        specs=[_spec(agency, environment, feed, feeds, version) for feed in feeds],
-        check_specs=[guards_spec(environment, feed) for feed in feeds],
+        specs=[_spec(agency, environment, feed, feeds, version) for feed in published],
+        check_specs=[guards_spec(environment, feed) for feed in published],
         can_subset=True,
     )
     def publish_realtime(
         context: AssetExecutionContext, artifacts: Artifacts
     ) -> Iterator[MaterializeResult[None] | AssetCheckResult]:
-        wanted = [f for f in feeds if keys.published_realtime_key(environment, f) in context.selected_asset_keys]
+        wanted = [f for f in published if keys.published_realtime_key(environment, f) in context.selected_asset_keys]
         with failures_explained(REALTIME_RETRIES, context.op_execution_context.retry_number):
             transformed = transform(context, artifacts, environment, feeds, steps)
         for line in (line for result in transformed.results for line in result.logs):

@@ -136,6 +136,7 @@ def _facts(
         "inputs": {feed: version.to_dict() for feed, version in transformed.versions.items()},
         "steps_at": transformed.at.isoformat(),
         "schedule": transformed.schedule.label,
+        **({"published_inputs": transformed.published} if transformed.published else {}),
         "entities": {feed: entity_count(transformed.feeds.message(feed)) for feed in transformed.versions},
         "code_version": code_version(steps, __version__),
         "package_version": __version__,

@@ -20,7 +20,8 @@ from continuous_gtfs.pipeline.results import StepResult
 from continuous_gtfs.pipeline.step import Step
 from continuous_gtfs.realtime.feeds import RealtimeFeeds
 from continuous_gtfs.realtime.guards.duplicates import Duplicates
-from continuous_gtfs.realtime.making import make_feeds
+from continuous_gtfs.realtime.making import make_feeds, published_feeds_wanted
+from continuous_gtfs.realtime.messages import parse_feed
 from continuous_gtfs.versions import FeedVersion
 
 
@@ -36,6 +37,7 @@ class Transformed:
         schedule: What the steps and the guards know of the published schedule.
         raw: As the vendor sent them.
         duplicates: By feed, what was dropped for a later entity of the same id.
+        published: By feed, the label of what was live, where a step wanted it as an input.
     """
 
     at: datetime
@@ -45,6 +47,7 @@ class Transformed:
     schedule: PublishedSchedule
     raw: dict[str, FeedMessage]
     duplicates: dict[str, Duplicates]
+    published: dict[str, str]
 
 
 def transform(
@@ -78,6 +81,29 @@ def transform(
         )
     bodies = {feed: archive.read(version) for feed, version in versions.items()}
     schedule = read_published_schedule(artifacts, environment)
+    live = {
+        feed: found
+        for feed in published_feeds_wanted(steps)
+        if (found := _live_feed(artifacts, environment, feed)) is not None
+    }
     at = datetime.now(UTC)
-    made = make_feeds(environment, bodies, steps, now=at, index=schedule.index)
-    return Transformed(at, versions, made.feeds, made.results, schedule, made.raw, made.duplicates)
+    made = make_feeds(
+        environment,
+        bodies,
+        steps,
+        now=at,
+        index=schedule.index,
+        published={feed: message for feed, (_, message) in live.items()},
+    )
+    labels = {feed: label for feed, (label, _) in live.items()}
+    return Transformed(at, versions, made.feeds, made.results, schedule, made.raw, made.duplicates, labels)
+
+
+def _live_feed(artifacts: Artifacts, environment: str, feed: str) -> tuple[str, FeedMessage] | None:
+    """Label and message of what is live; None where nothing is."""
+    name = names.realtime_publication(environment, feed)
+    manifest = artifacts.publisher().current(name)
+    if manifest is None:
+        return None
+    (published,) = (each for each in manifest.current.objects if each.extension == "pb")
+    return manifest.label, parse_feed(artifacts.read_published(published), name=name)

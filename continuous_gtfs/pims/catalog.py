@@ -46,6 +46,8 @@ class FeedSource:
         redirect_hosts: Hosts (``name`` or ``name:port``) a redirect may lead to; none by default.
         most_requests: At most so many requests begin in any ``request_window_s``, whatever the rhythm.
         request_window_s: Twelve times ``poll_every_s`` where it is None, which makes twice the fixed cadence the limit.
+        is_published: A realtime feed that only steps read, such as another vendor's that ``CombineFeeds`` takes in, is
+            fetched and archived like the others, and goes out under no name of its own.
         frozen_after_polls: A realtime feed whose header timestamp stays the same for so many answers, and for as long
             as they would take at the fixed cadence, is reported as frozen at the vendor.
     """
@@ -63,6 +65,7 @@ class FeedSource:
     redirect_hosts: frozenset[str] = frozenset()
     most_requests: int = 24
     request_window_s: float | None = None
+    is_published: bool = True
     frozen_after_polls: int = 24
 
     def __post_init__(self) -> None:

@@ -6,7 +6,7 @@ is for the ``guards``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -19,6 +19,8 @@ from continuous_gtfs.pipeline.step import Step
 from continuous_gtfs.realtime.feeds import RealtimeFeeds
 from continuous_gtfs.realtime.guards.duplicates import Duplicates, drop_duplicate_entities
 from continuous_gtfs.realtime.messages import parse_feed
+
+_PUBLISHED = "published_"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +40,12 @@ class Made:
     duplicates: dict[str, Duplicates]
 
 
+def published_feeds_wanted(steps: Iterable[Step[RealtimeFeeds]]) -> tuple[str, ...]:
+    """The feeds of which steps want what is live: they name the input ``published_<feed>``."""
+    wanted = {name for step in steps for name in step.wanted_inputs if name.startswith(_PUBLISHED)}
+    return tuple(name.removeprefix(_PUBLISHED) for name in sorted(wanted))
+
+
 def make_feeds(
     environment: str,
     bodies: Mapping[str, bytes],
@@ -45,6 +53,7 @@ def make_feeds(
     *,
     now: datetime,
     index: ScheduleIndex | None,
+    published: Mapping[str, FeedMessage] | None = None,
 ) -> Made:
     """Runs the steps on feeds as fetched.
 
@@ -53,17 +62,16 @@ def make_feeds(
         bodies: By feed, in the order in which steps see them.
         now: For the steps.
         index: Of the published schedule; None where there is none.
+        published: By feed, what is live, of those in ``published_feeds_wanted``.
 
     Raises:
         UnreadableMessageError: A feed is no FeedMessage.
         StepFailedError: A step failed.
     """
     raw = {feed: parse_feed(body, name=f"{environment}/{feed}") for feed, body in bodies.items()}
-    feeds, results = run_steps(
-        steps,
-        RealtimeFeeds(raw, bodies=bodies),
-        now=now,
-        inputs={"schedule_index": index} if index else {},
-    )
+    inputs: dict[str, object] = {f"{_PUBLISHED}{feed}": message for feed, message in (published or {}).items()}
+    if index is not None:
+        inputs["schedule_index"] = index
+    feeds, results = run_steps(steps, RealtimeFeeds(raw, bodies=bodies), now=now, inputs=inputs)
     duplicates = {feed: drop_duplicate_entities(feeds, feed) for feed in bodies}
     return Made(feeds=feeds, results=results, raw=raw, duplicates=duplicates)

@@ -28,9 +28,9 @@ from continuous_gtfs.defs.resources import VendorAccess
 from continuous_gtfs.gtfs.feed import Feed
 from continuous_gtfs.gtfs.schedule_index_builder import build_schedule_index
 from continuous_gtfs.pipeline.running import check_steps
-from continuous_gtfs.pipeline.step import StepContext, step
+from continuous_gtfs.pipeline.step import Step, StepContext, step
 from continuous_gtfs.realtime.feeds import RealtimeFeeds
-from continuous_gtfs.realtime.steps import UpdateFeedHeader
+from continuous_gtfs.realtime.steps import CombineFeeds, UpdateFeedHeader
 from continuous_gtfs_tests.builders import feed_zip, small_feed_files
 from continuous_gtfs_tests.defs.conftest import Bench, failures_of
 
@@ -335,6 +335,65 @@ def test_a_step_gets_the_published_schedule_and_a_schedule_that_cannot_be_read_d
     bench.archive("production", VP, vehicles(now()))
     assert bench.run(location(bench, [label_by_inputs]), JOB).success
     assert first_label(bench) == "no schedule"
+
+
+def test_a_feed_that_only_steps_read_is_no_asset_and_goes_into_another(bench: Bench) -> None:
+    other = next(source for source in bench.agency.feeds if source.feed_id == f"production/{VP}")
+    other = replace(other, feed="other_vendor", is_published=False)
+    bench.agency = replace(bench.agency, feeds=(*bench.agency.feeds, other))
+    bench.archive("production", VP, vehicles(now()))
+    bench.archive("production", "other_vendor", vehicles(now(), count=2, stop_id="S2"))
+    definitions = location(bench, [CombineFeeds(into=VP, sources=["other_vendor"])])
+    assert bench.run(definitions, JOB).success
+    body = (bench.published / "realtime/production/vehicle_positions.pb").read_bytes()
+    assert len(gtfs_rt.FeedMessage.FromString(body).entity) == 5
+    assert not (bench.published / "realtime/production/other_vendor.pb").exists()
+    made = definitions.resolve_asset_graph().executable_asset_keys
+    assert keys.published_realtime_key("production", VP) in made
+    assert keys.published_realtime_key("production", "other_vendor") not in made
+    live = bench.live("realtime/production/vehicle_positions")
+    assert live is not None
+    assert set(live.facts["inputs"]) == {VP, "other_vendor"}
+
+
+def test_a_step_that_wants_what_is_live_gets_it_and_the_manifest_says_which(bench: Bench) -> None:
+    publish_schedule(bench)
+    steps: list[object] = [mention_what_is_live]
+    bench.archive("production", TU, trip_updates(now() - timedelta(seconds=20), count=2))
+    assert bench.run(location(bench, steps), JOB).success
+    assert entity_ids(bench, TU) == ["t0", "t1", "none is live"]
+    bench.archive("production", TU, trip_updates(now(), count=2))
+    first = bench.live(f"realtime/production/{TU}")
+    assert bench.run(location(bench, steps), JOB).success
+    assert entity_ids(bench, TU) == ["t0", "t1", "3 are live"]
+    second = bench.live(f"realtime/production/{TU}")
+    assert first is not None
+    assert second is not None
+    assert second.facts["published_inputs"] == {TU: first.label}
+
+
+class MentionWhatIsLive(Step[RealtimeFeeds]):
+    """Says in an entity how many entities are live."""
+
+    name = "mention_what_is_live"
+    files = frozenset({TU})
+
+    @property
+    def wanted_inputs(self) -> frozenset[str]:
+        return frozenset({f"published_{TU}"})
+
+    def apply(self, feed: RealtimeFeeds, context: StepContext) -> None:
+        live = context.inputs.get(f"published_{TU}")
+        told = f"{len(live.entity)} are live" if isinstance(live, gtfs_rt.FeedMessage) else "none is live"
+        feed.edit(TU).entity.add(id=told).trip_update.trip.trip_id = "trip 9"
+
+
+mention_what_is_live = MentionWhatIsLive()
+
+
+def entity_ids(bench: Bench, feed: str) -> list[str]:
+    body = (bench.published / f"realtime/production/{feed}.pb").read_bytes()
+    return [entity.id for entity in gtfs_rt.FeedMessage.FromString(body).entity]
 
 
 @step(files=[VP])
