@@ -32,15 +32,12 @@ _FIRST_LOOKS = 3
 CLOSEST_S = 0.2
 # How long after its time an overdue version is asked for again at first.
 _FIRST_GAP_S = 0.5
-# In every so many versions one request goes to the quiet part of the rhythm: it finds a vendor that has become faster.
-_LOOK_ASIDE_EVERY = 4
 # The vendor is never left unasked for so many fixed cadences.
 _LONGEST_SILENCE = 6
 # After so many periods without a version the rhythm is no longer relied on.
 _SILENT_PERIODS = 4.5
 # A clock that is set back by more makes what was learnt by it useless.
 _CLOCK_SLACK_S = 1.0
-_GOLDEN = 0.6180339887498949
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,9 +191,6 @@ def _wanted_at(memory: PollMemory, told_at: float, pace: Pace) -> float:
     elif memory.requests == 0 and _may_be_one_behind(memory, rhythm):
         confirmed_at = rhythm.beat(number - 1).at(DUE_SHARE)
         wanted.append(confirmed_at if confirmed_at > told_at else spread.end)
-    elif memory.requests == 0 and memory.versions % _LOOK_ASIDE_EVERY == 0:
-        aside = 0.1 + 0.8 * (memory.versions * _GOLDEN % 1)
-        wanted.append(told_at + aside * max(0.0, spread.edges[0] - told_at))
     return max(min(wanted), told_at + CLOSEST_S)
 
 

@@ -391,11 +391,20 @@ def test_a_version_does_not_wait_for_a_sibling_whose_own_is_not_due() -> None:
     in_rhythm(cursor, VP, newest_ago_s=20.0)
     in_rhythm(cursor, TU, newest_ago_s=10.0)
     vendor = ScriptedVendor({VP: [body("2")], TU: [body("2")]}, history=lambda: done(RunState.SUCCEEDED))
+    timing = replace(TIMING, window_s=5.0)
     result = asyncio.run(
-        watch(USUAL_CADENCE, cursor, vendor.as_vendor(), code_version="code", process="p1", timing=TIMING)
+        watch(USUAL_CADENCE, cursor, vendor.as_vendor(), code_version="code", process="p1", timing=timing)
     )
-    assert result.changed == {VP}
+    assert result.changed == {VP}, "it was still waiting when the tick was over"
     assert [feed for feed, _ in vendor.asked] == [VP], "the sibling was asked although nothing of it is due"
+
+
+def test_a_version_does_not_wait_for_a_sibling_that_is_to_be_left_alone() -> None:
+    cursor = quiet_cursor()
+    cursor.feeds[TU].failures_in_row, cursor.feeds[TU].not_before = 1, time.time() + 100
+    vendor = ScriptedVendor({VP: [body("2")], TU: [body("2")]}, history=lambda: done(RunState.SUCCEEDED))
+    result, _ = tick(vendor, cursor, replace(TIMING, window_s=60.0))
+    assert result.changed == {VP}, "it was still waiting when the tick was over"
 
 
 def test_a_feed_in_a_quiet_part_of_its_rhythm_is_not_asked_and_the_tick_ends_in_it() -> None:

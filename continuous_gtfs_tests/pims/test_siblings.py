@@ -56,6 +56,12 @@ def test_a_sibling_that_has_come_already_is_not_waited_for() -> None:
     assert wait.until <= NOW
 
 
+def test_a_sibling_that_has_come_already_is_not_waited_for_though_it_often_comes_later() -> None:
+    moments = [at + late for at, late in zip(beats(VERSIONS), (1, -0.1, 1, 1, -0.1, 1, -0.1), strict=True)]
+    assert waited(came_at(beats(VERSIONS)), came_at(moments)).until <= NOW
+    assert waited(came_at(beats(VERSIONS)), came_at(moments[:-1], told_at=NOW)).until > NOW + 0.9
+
+
 def test_a_sibling_that_comes_long_after_is_not_waited_for() -> None:
     wait = waited(came_at(beats(VERSIONS)), came_at(beats(VERSIONS - 1, late_s=8.0), told_at=NOW - 0.5))
     assert wait.until <= NOW
