@@ -65,7 +65,7 @@ class PastHours:
     """Reads past hours of one environment.
 
     Args:
-        feeds: In the order in which steps see them.
+        feeds: Those that are published, in the order in which steps see them.
 
     Attributes:
         unreadable: What could not be read and is left out, one sentence each.
@@ -92,10 +92,7 @@ class PastHours:
         planned = [*self._publications(found), *self._unpublished(found)]
         for one in sorted(planned, key=lambda one: (one.at, self._feeds.index(one.feed))):
             try:
-                bodies = {
-                    feed: self._body(found.get(feed), version)
-                    for feed, version in sorted(one.inputs.items(), key=lambda item: self._place(item[0]))
-                }
+                bodies = {feed: self._body(found.get(feed), version) for feed, version in one.inputs.items()}
                 published = one.read_published() if one.read_published else None
             except ArchiveCorruptError as error:
                 self.unreadable.append(str(error))
@@ -173,12 +170,13 @@ class PastHours:
                 known = [label for published_at, label in labels if published_at <= at][-1:] or [
                     label for _, label in labels[:1]
                 ]
+                newest[feed] = version
                 yield _Planned(
                     feed,
                     version,
                     at=at,
                     steps_at=at,
-                    inputs=newest | {feed: version},
+                    inputs=newest,
                     schedule=known[0] if known else "",
                 )
 
@@ -190,9 +188,6 @@ class PastHours:
             held = version.version_id, reader() if reader else self._archive.read(version)
             self._bodies[version.feed] = held
         return held[1]
-
-    def _place(self, feed: str) -> int:
-        return self._feeds.index(feed) if feed in self._feeds else len(self._feeds)
 
     def _schedule(self, label: str) -> PublishedSchedule:
         """The schedule of that label, or else the one that is live now."""
