@@ -51,7 +51,7 @@ def sibling_wait(
         return SiblingWait(until=closes_at, ask_at=told_at + usual_gap_s)
     if _has_come(first, other) or spread.at(1 - DUE_SHARE) > closes_at:
         return SiblingWait(until=opened_at, ask_at=closes_at)
-    until = min(max(spread.at(DUE_SHARE), told_at) + _GRACE_S, closes_at)
+    until = min(max(spread.at(DUE_SHARE), opened_at) + _GRACE_S, closes_at)
     ask_at = max(next_step(spread, told_at), told_at + CLOSEST_S)
     return SiblingWait(until=until, ask_at=ask_at)
 

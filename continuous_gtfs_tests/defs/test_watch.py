@@ -399,6 +399,19 @@ def test_a_version_does_not_wait_for_a_sibling_whose_own_is_not_due() -> None:
     assert [feed for feed, _ in vendor.asked] == [VP], "the sibling was asked although nothing of it is due"
 
 
+def test_a_version_waits_for_a_sibling_that_is_due_no_longer_than_it_is() -> None:
+    cursor = quiet_cursor()
+    for feed in (VP, TU):
+        in_rhythm(cursor, feed, newest_ago_s=20.0)
+    vendor = ScriptedVendor({VP: [body("2")], TU: [NotModified()]}, history=lambda: done(RunState.SUCCEEDED))
+    timing = replace(TIMING, window_s=60.0, tick_s=5.0)
+    result = asyncio.run(
+        watch(USUAL_CADENCE, cursor, vendor.as_vendor(), code_version="code", process="p1", timing=timing)
+    )
+    assert result.changed == {VP}, "it was still waiting when the tick was over"
+    assert 1 <= [feed for feed, _ in vendor.asked].count(TU) <= 8
+
+
 def test_a_version_does_not_wait_for_a_sibling_that_is_to_be_left_alone() -> None:
     cursor = quiet_cursor()
     cursor.feeds[TU].failures_in_row, cursor.feeds[TU].not_before = 1, time.time() + 100

@@ -51,6 +51,11 @@ def test_a_sibling_that_comes_at_the_same_moment_is_asked_at_once() -> None:
     assert NOW < wait.until <= NOW + 0.5
 
 
+def test_a_sibling_that_is_asked_in_vain_is_not_waited_for_longer_by_that() -> None:
+    first, asked_once = came_at(beats(VERSIONS)), came_at(beats(VERSIONS - 1), told_at=NOW + 0.1)
+    assert waited(first, asked_once).until == waited(first, came_at(beats(VERSIONS - 1), told_at=NOW + 1.5)).until
+
+
 def test_a_sibling_that_has_come_already_is_not_waited_for() -> None:
     wait = waited(came_at(beats(VERSIONS)), came_at(beats(VERSIONS, late_s=-3.0)))
     assert wait.until <= NOW
