@@ -19,7 +19,7 @@ SCHEDULE = (
     "schedule_large_feed",
     "schedule_publication",
 )
-REALTIME = ("realtime_pipeline", "realtime_archive", "schedule_index")
+REALTIME = ("realtime_pipeline", "realtime_archive", "schedule_index", "polling")
 GROUPS = {"platform": PLATFORM, "schedule": SCHEDULE, "realtime": REALTIME}
 SCRIPTS = PLATFORM + SCHEDULE + REALTIME
 
