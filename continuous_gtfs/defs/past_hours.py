@@ -110,6 +110,19 @@ class PastHours:
                 index=schedule.index,
             )
 
+    def last_published(self, hour: datetime) -> dict[str, bytes]:
+        """By feed, what went out last of the versions of an hour."""
+        last = {}
+        for feed in self._feeds:
+            published = self._feed_hour(feed, hour).published.values()
+            if published:
+                _, read = max(published, key=lambda one: one[0].published_at)
+                try:
+                    last[feed] = read()
+                except ArchiveCorruptError as error:
+                    self.unreadable.append(str(error))
+        return last
+
     def _feed_hour(self, feed: str, hour: datetime) -> _FeedHour:
         found = _FeedHour()
         for version in self._unpacked[feed]:

@@ -5,6 +5,7 @@ Publishes nothing. What is compared with what: ``realtime.replay``; where the ho
 
 import json
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 from dagster import (
@@ -68,9 +69,14 @@ def replay_asset(
         reports: list[str] = []
         with failures_explained(_RETRIES, context.op_execution_context.retry_number):
             past = PastHours(artifacts, environment, feeds)
-            today = Replay(environment, steps, {feed: agency.thresholds_of(feed) for feed in feeds})
-            for key in context.partition_keys:
-                hour = hour_of(hours.time_window_for_partition_key(key).start)
+            asked_for = {key: hour_of(hours.time_window_for_partition_key(key).start) for key in context.partition_keys}
+            today = Replay(
+                environment,
+                steps,
+                {feed: agency.thresholds_of(feed) for feed in feeds},
+                past.last_published(min(asked_for.values()) - timedelta(hours=1)),
+            )
+            for key, hour in asked_for.items():
                 report = ReplayReport()
                 for moment in past.moments(hour):
                     replayed = today.replay(moment)

@@ -21,7 +21,7 @@ from continuous_gtfs.realtime.feeds import RealtimeFeeds
 from continuous_gtfs.realtime.guards.entities import entity_count
 from continuous_gtfs.realtime.guards.judging import LiveFeed, judge_feed
 from continuous_gtfs.realtime.guards.thresholds import RealtimeThresholds
-from continuous_gtfs.realtime.making import Made, make_feeds
+from continuous_gtfs.realtime.making import Made, make_feeds, published_feeds_wanted
 from continuous_gtfs.realtime.messages import header_timestamp, parse_feed
 
 Outcome = Literal["same", "different", "refused", "failed", "passes_today", "still_not_published"]
@@ -84,6 +84,8 @@ class Replay:
         environment: For errors.
         steps: Today's.
         thresholds: Today's, by feed.
+        went_out: By feed, what was live before the first moment. Steps that want what was live get what went out then,
+            not what would go out today: so each snapshot shows the rules alone, and no difference breeds the next.
     """
 
     def __init__(
@@ -91,7 +93,10 @@ class Replay:
         environment: str,
         steps: Sequence[Step[RealtimeFeeds]],
         thresholds: Mapping[str, RealtimeThresholds],
+        went_out: Mapping[str, bytes] | None = None,
     ) -> None:
+        self._wanted = published_feeds_wanted(steps)
+        self._went_out = dict(went_out or {})
         self._environment = environment
         self._steps = steps
         self._thresholds = thresholds
@@ -100,6 +105,12 @@ class Replay:
 
     def replay(self, moment: Moment) -> Replayed:
         """What would become of the moment's feed today."""
+        replayed = self._replay(moment)
+        if moment.published is not None:
+            self._went_out[moment.feed] = moment.published
+        return replayed
+
+    def _replay(self, moment: Moment) -> Replayed:
         made = self._make(moment)
         if isinstance(made, str):
             return self._replayed(moment, made, is_failure=True)
@@ -138,7 +149,16 @@ class Replay:
         if self._run is None or self._run[0] != run:
             try:
                 made: Made | str = make_feeds(
-                    self._environment, moment.bodies, self._steps, now=moment.steps_at, index=moment.index
+                    self._environment,
+                    moment.bodies,
+                    self._steps,
+                    now=moment.steps_at,
+                    index=moment.index,
+                    published={
+                        feed: parse_feed(self._went_out[feed], name=feed)
+                        for feed in self._wanted
+                        if feed in self._went_out
+                    },
                 )
             except (StepFailedError, UnreadableMessageError) as error:
                 made = str(error)

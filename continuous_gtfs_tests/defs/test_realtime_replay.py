@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from dagster import ExecuteInProcessResult
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
@@ -19,7 +19,7 @@ from continuous_gtfs.artifacts.opening import open_store
 from continuous_gtfs.artifacts.packs import hour_name
 from continuous_gtfs.defs import keys
 from continuous_gtfs.gtfs.schedule_index import ScheduleIndex
-from continuous_gtfs.pipeline.step import StepContext, step
+from continuous_gtfs.pipeline.step import Step, StepContext, step
 from continuous_gtfs.realtime.feeds import RealtimeFeeds
 from continuous_gtfs.realtime.steps import FilterStopsByID
 from continuous_gtfs_tests.defs.conftest import Bench
@@ -136,6 +136,29 @@ def test_several_hours_are_one_run_and_a_report_each(bench: Bench) -> None:
     assert metadata(result)["snapshots"] == 3
     replayed = bench.instance.get_materialized_partitions(keys.replay_key("production"))
     assert replayed == {partition(hour) for hour in hours}
+
+
+class WantsPublished(Step[RealtimeFeeds]):
+    """Notes how many vehicles were live before each run."""
+
+    name = "wants_published"
+    files = frozenset[str]()
+    seen: ClassVar[list[int | None]] = []
+
+    @property
+    def wanted_inputs(self) -> frozenset[str]:
+        return frozenset({"published_vehicle_positions"})
+
+    def apply(self, feed: RealtimeFeeds, context: StepContext) -> None:
+        live = context.inputs.get("published_vehicle_positions")
+        self.seen.append(len(live.entity) if isinstance(live, FeedMessage) else None)
+
+
+def test_a_step_that_wants_what_was_live_gets_it_from_the_hour_before_too(bench: Bench) -> None:
+    fill_hour(bench, {VP: lambda at: vehicles(at, count=7)}, hour=LAST_HOUR - HOUR, count=2)
+    fill_hour(bench, FEEDS, count=2)
+    replay(bench, [WantsPublished()])
+    assert WantsPublished.seen == [7, 3]
 
 
 def test_versions_of_which_nothing_was_published_are_told_apart(bench: Bench) -> None:

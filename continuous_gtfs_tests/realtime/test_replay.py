@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from google.transit.gtfs_realtime_pb2 import FeedMessage
 
-from continuous_gtfs.pipeline.step import StepContext, step
+from continuous_gtfs.pipeline.step import Step, StepContext, step
 from continuous_gtfs.realtime.feeds import TRIP_UPDATES, VEHICLE_POSITIONS, RealtimeFeeds
 from continuous_gtfs.realtime.guards.thresholds import RealtimeThresholds
 from continuous_gtfs.realtime.messages import serialize_feed
@@ -116,6 +116,32 @@ def test_steps_see_every_feed_of_the_run_and_run_once_for_both() -> None:
     moments = [moment(0, b"", body, feed=feed, bodies=bodies) for feed, body in bodies.items()]
     assert [result.outcome for result in replayed([look], *moments)] == ["same", "same"]
     assert runs == [(VEHICLE_POSITIONS, TRIP_UPDATES)]
+
+
+class WantsPublished(Step[RealtimeFeeds]):
+    """Notes how many vehicles were live before each run."""
+
+    name = "wants_published"
+    files = frozenset[str]()
+    seen: ClassVar[list[int | None]] = []
+
+    @property
+    def wanted_inputs(self) -> frozenset[str]:
+        return frozenset({"published_vehicle_positions"})
+
+    def apply(self, feed: RealtimeFeeds, context: StepContext) -> None:
+        live = context.inputs.get("published_vehicle_positions")
+        self.seen.append(len(live.entity) if isinstance(live, FeedMessage) else None)
+
+
+def test_a_step_that_wants_what_was_live_gets_what_went_out_then() -> None:
+    moments = [moment(number, vehicles(number, *["S1"] * (number + 1)), vehicles(number, "S2")) for number in range(2)]
+    limits = {VEHICLE_POSITIONS: RealtimeThresholds()}
+    for went_out in ({}, {VEHICLE_POSITIONS: vehicles(-1, "S1", "S1", "S1")}):
+        replay = Replay("production", [WantsPublished()], limits, went_out)
+        for one in moments:
+            replay.replay(one)
+    assert WantsPublished.seen == [None, 1, 3, 1]
 
 
 def test_what_a_guard_would_refuse_today_is_told_unless_it_was_accepted_then() -> None:
