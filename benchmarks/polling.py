@@ -45,7 +45,7 @@ HABITS: Sequence[tuple[str, VendorRhythm]] = (
     ("60 s, jitter 1 s", VendorRhythm(period_s=60.0, jitter_s=1.0)),
     ("20 s, jitter 20 s: irregular", VendorRhythm(period_s=20.0, jitter_s=20.0)),
 )
-LEARNING = 8
+LEARNING = 10
 COLUMNS = ("way", "wait p50 s", "p95 s", "requests a version", "versions seen")
 
 
@@ -77,7 +77,8 @@ def simulated() -> None:
 def stand_in(vendor: VendorRhythm) -> Iterator[tuple[str, float]]:
     """A stand-in with these habits: its URL, and when its first version after the start comes, POSIX seconds."""
     period = vendor.period_s
-    time.sleep((1.0 - time.time()) % period)  # so that it starts early in a slot, whatever its start takes
+    if time.time() % period > period / 2:
+        time.sleep(period - time.time() % period)  # so that it has started before the slot is over
     program = (
         "from continuous_gtfs.simulator.server import SimulatorOptions, run_simulator\n"
         f"run_simulator(SimulatorOptions(port=0, token_production='p', token_qa='q', realtime_every_s={period},"
