@@ -121,3 +121,10 @@ def test_importing_a_location_reads_no_setting(location: str) -> None:
         [sys.executable, "-c", code], env={"CONTINUOUS_GTFS_AGENCY": "no_such_agency"}, capture_output=True, check=False
     )
     assert finished.returncode == 0, finished.stderr.decode()
+
+
+@pytest.mark.parametrize("location", ["schedule", "realtime"])
+def test_a_location_loads_as_dagster_loads_it_with_every_job(locations: dict[str, Definitions], location: str) -> None:
+    repository = locations[location].get_repository_def()
+    jobs = {job.name for job in repository.get_all_jobs()}
+    assert {names.job_name(location, environment) for environment in ("production", "qa")} <= jobs
