@@ -27,6 +27,14 @@ from continuous_gtfs.demo.processes import Platform
 EDITIONS = ("production", "qa")
 FEEDS = ("vehicle_positions", "trip_updates")
 LOOKS_EVERY_S = 0.005
+_FEEDS = """\
+from dataclasses import replace
+
+from continuous_gtfs.agencies.agency import ValidationSampling
+from continuous_gtfs.agencies.sound_transit.feeds import AGENCY as SOUND_TRANSIT
+
+AGENCY = replace(SOUND_TRANSIT, realtime_validation=ValidationSampling(every_min=None))
+"""
 PROJECT = Path(__file__).resolve().parent.parent
 
 
@@ -38,6 +46,17 @@ def stock_settings(folder: Path) -> Path:
     path = folder / "stock.yaml"
     path.write_text(yaml.safe_dump(settings))
     return path
+
+
+def agency_without_validation(folder: Path) -> Path:
+    """The reference agency without the sampled validation, which would weigh more in minutes than it does in hours."""
+    agency = folder / "agency"
+    agency.mkdir()
+    (agency / "feeds.py").write_text(_FEEDS)
+    for pipeline in ("schedule", "realtime"):
+        module = f"continuous_gtfs.agencies.sound_transit.{pipeline}"
+        (agency / f"{pipeline}.py").write_text(f"from {module} import STEPS\n\n__all__ = ['STEPS']\n")
+    return agency
 
 
 @dataclass

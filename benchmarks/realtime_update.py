@@ -20,6 +20,7 @@ from realtime_platform import (
     EDITIONS,
     FEEDS,
     Reader,
+    agency_without_validation,
     cpu_seconds,
     realtime_runs,
     requests_made,
@@ -40,12 +41,17 @@ WARM_UP_RUNS = 6
 class Measured:
     """One platform's updates."""
 
-    def __init__(self, updates: int, cadence_s: float, settings: Path | None, folder: Path) -> None:
+    def __init__(self, updates: int, cadence_s: float, settings: Path | None, agency: Path, folder: Path) -> None:
         self.detected: list[float] = []
         self.available: list[float] = []
         self.found: list[float] = []
         self.rows: list[int] = []
-        platform = Platform(folder, realtime_every_s=cadence_s, instance_settings=settings)
+        platform = Platform(
+            folder,
+            realtime_every_s=cadence_s,
+            instance_settings=settings,
+            environment={"CONTINUOUS_GTFS_AGENCY": str(agency)},
+        )
         with platform:
             os.environ.update(platform.environment)
             archive = Archive(open_store(platform.environment["CONTINUOUS_GTFS_ARCHIVE"]))
@@ -105,8 +111,9 @@ def main() -> None:
         subjects: dict[str, Path | None] = {"ours": None}
         if not options.without_stock:
             subjects["stock"] = stock_settings(Path(folder))
+        agency = agency_without_validation(Path(folder))
         for subject, settings in subjects.items():
-            found[subject] = Measured(options.updates, options.cadence, settings, Path(folder) / subject)
+            found[subject] = Measured(options.updates, options.cadence, settings, agency, Path(folder) / subject)
     print_table(
         f"One realtime update, two editions at {options.cadence:g} s",
         ("subject", "figure", "n", "p50", "p95"),
