@@ -132,6 +132,9 @@ def execute(prepared: Prepared, run_id: str) -> int:
         run = instance.get_run_by_id(run_id)
         if run is None or run.is_finished:
             return 0
+        if run.status is DagsterRunStatus.CANCELING:
+            instance.report_run_canceled(run)
+            return 0
         is_over = threading.Event()
         watcher = threading.Thread(target=_end_when_canceled, args=(instance, run_id, is_over), daemon=True)
         watcher.start()

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -152,7 +152,13 @@ class Station:
         """The same instance as another process has it: with a launcher that has launched nothing."""
         return self._stack.enter_context(DagsterInstance.from_ref(self.instance.get_ref()))
 
-    def launch(self, job: str, *, tags: Mapping[str, str] | None = None) -> DagsterRun:
+    def launch(self, job: str) -> DagsterRun:
+        run = self.create(job)
+        with self.workspace.create_request_context() as context:
+            return self.instance.submit_run(run.run_id, context)
+
+    def create(self, job: str) -> DagsterRun:
+        """A run that nobody has launched."""
         with self.workspace.create_request_context() as context:
             (location,) = context.code_locations
             (repository,) = location.get_repositories().values()
@@ -160,14 +166,14 @@ class Station:
             op = {"say_job": "say", "hang_job": "hang"}.get(job)
             config = {"ops": {op: {"config": {"folder": str(self.folder)}}}} if op else {}
             plan = location.get_execution_plan(remote, config, step_keys_to_execute=None, known_state=None)
-            run = self.instance.create_run(
+            return self.instance.create_run(
                 job_name=job,
                 run_id=None,
                 run_config=config,
                 resolved_op_selection=None,
                 step_keys_to_execute=None,
                 status=None,
-                tags=dict(tags or {}),
+                tags={},
                 root_run_id=None,
                 parent_run_id=None,
                 job_snapshot=remote.job_snapshot,
@@ -180,7 +186,6 @@ class Station:
                 asset_check_selection=None,
                 asset_graph=None,
             )
-            return self.instance.submit_run(run.run_id, context)
 
     def run(self, run: DagsterRun) -> DagsterRun:
         """The run as it is stored now."""

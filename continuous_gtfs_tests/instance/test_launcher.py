@@ -80,6 +80,16 @@ def test_a_run_on_another_machine_ends_by_itself_when_it_is_told_to(station: Sta
     assert station.ended(run).status is DagsterRunStatus.CANCELED
 
 
+def test_a_run_that_is_told_to_end_before_it_has_begun_does_nothing(station: Station) -> None:
+    station.warm_up()
+    (station.folder / "said").unlink()
+    run = station.create("say_job")
+    station.instance.report_run_canceling(station.run(run))
+    station.launcher._warm_process().launch(run.run_id)
+    assert station.ended(run).status is DagsterRunStatus.CANCELED
+    assert not (station.folder / "said").exists()
+
+
 def test_a_run_that_is_over_is_not_terminated(station: Station) -> None:
     station.warm_up()
     run = station.ended(station.launch("say_job"))
