@@ -73,8 +73,7 @@ def publish_feed(
         accepts = operator_accepts(context.run)
         guards = judge(agency, transformed, feed, live)
         told, accepted = blocking(guards, accepts), accepted_facts(guards, accepts)
-        changed = context.run.tags.get(names.CHANGED_TAG)
-        if told and changed is not None and feed not in changed.split(","):
+        if told and _is_for_others(context, feed):
             # The run that brought this version failed by it; the run for its sibling does not.
             context.log.warning("%s: still not published: %s", name, told)
             return FeedOutcome()
@@ -101,6 +100,12 @@ def publish_feed(
     else:
         yield _materialization(environment, feed, transformed, publication, objects)
     return FeedOutcome(snapshot=published_snapshot(publication, feed, now=now), body=objects[0].data)
+
+
+def _is_for_others(context: AssetExecutionContext, feed: str) -> bool:
+    """Whether the run was asked for because of other feeds; one that is owed answers for every feed."""
+    changed = context.run.tags.get(names.CHANGED_TAG, names.NONE_CHANGED)
+    return changed != names.NONE_CHANGED and feed not in changed.split(",")
 
 
 def _encode(agency: Agency, transformed: Transformed, feed: str) -> tuple[list[PublicationObject], str]:

@@ -81,7 +81,9 @@ def report_of(record: RunRecord, entries: Sequence[EventLogEntry], *, now: datet
         created_at=record.create_timestamp.astimezone(UTC),
         duration_s=None if record.start_time is None else round(ended - record.start_time, 3),
         inputs=_inputs(run.tags),
-        changed=[feed for feed in run.tags.get(names.CHANGED_TAG, "").split(",") if feed not in ("", "none")],
+        changed=[
+            feed for feed in run.tags.get(names.CHANGED_TAG, "").split(",") if feed not in ("", names.NONE_CHANGED)
+        ],
         code_version=run.tags.get(names.CODE_VERSION_TAG),
         ops=_ops(events),
         steps=_steps(steps, _merged(table["step_rows"] for table in tables)),

@@ -140,7 +140,7 @@ def _run_requests(
         names.PIPELINE_TAG: pipeline,
         names.TRIGGER_TAG: result.trigger.value,
         names.CODE_VERSION_TAG: code_version,
-        names.CHANGED_TAG: ",".join(sorted(result.changed)) or "none",
+        names.CHANGED_TAG: ",".join(sorted(result.changed)) or names.NONE_CHANGED,
         **{names.version_tag(feed): version_id for feed, version_id in latest.items()},
     }
     return [

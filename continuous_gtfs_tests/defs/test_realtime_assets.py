@@ -254,6 +254,15 @@ def test_a_feed_that_is_still_refused_does_not_fail_the_runs_of_its_sibling(benc
     assert not bench.run(location(bench), JOB, tags=tags | {names.CHANGED_TAG: TU}).success
 
 
+def test_a_run_that_is_owed_fails_by_every_feed_that_it_may_not_publish(bench: Bench) -> None:
+    """No run has failed by this version before, so nothing else would be red."""
+    refused = bench.archive("production", VP, vehicles(now() - timedelta(seconds=500)))
+    tags = {names.version_tag(VP): refused.version_id, names.CHANGED_TAG: names.NONE_CHANGED}
+    result = bench.run(location(bench), JOB, tags=tags)
+    assert not result.success
+    assert guards_failed(result).keys() == {VP}
+
+
 def test_what_is_wrong_with_one_publication_does_not_stop_the_other(bench: Bench) -> None:
     for offset in (20, 0):
         bench.archive("production", VP, vehicles(now() - timedelta(seconds=offset)))
