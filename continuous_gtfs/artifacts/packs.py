@@ -17,7 +17,9 @@ from continuous_gtfs.artifacts.store import ObjectNotFoundError, Store
 from continuous_gtfs.versions import FeedVersion
 
 _HOUR = "%Y-%m-%dT%H"
-_REALTIME_ID = re.compile(r"(\d{1,11})-[0-9a-f]{12}")
+_REALTIME_ID = re.compile(r"(\d+)-[0-9a-f]{12}")
+# As seconds, this is the year 5138: what is higher was meant in milliseconds, or finer.
+_TOO_HIGH = 1e11
 
 
 def hour_of(moment: datetime) -> datetime:
@@ -105,6 +107,8 @@ class Packs:
         if match is None:
             return None
         made_at = float(match[1])
+        while made_at >= _TOO_HIGH:
+            made_at /= 1000
         hours = sorted(self.hours(environment, feed), key=lambda hour: abs(hour.timestamp() + 1800 - made_at))
         for hour in hours:
             if pack := self.open(environment, feed, hour):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -94,6 +95,21 @@ def test_analysts_read_the_pack_as_a_table(store: LocalStore) -> None:
     assert columns["entities"][0][1] == {"id": "vehicle-1-at-1000"}
     metadata = table.schema.metadata
     assert (metadata[b"feed"], metadata[b"hour"]) == (FEED.encode(), b"2026-03-01T08")
+
+
+@pytest.mark.parametrize("stamp", ["0", "1772352000000", "1772352000000000000", "18446744073709551615"])
+def test_a_version_whose_header_tells_no_seconds_is_found_in_its_pack(store: LocalStore, stamp: str) -> None:
+    usual = version_of(b"odd clock", HOUR)
+    odd = replace(
+        usual,
+        version_id=f"{stamp}-{usual.body_digest[:12]}",
+        header_timestamp=int(stamp),
+    )
+    Archive(store).save(odd, b"odd clock")
+    with_newer(store)
+    pack(store)
+    assert Archive(store).find("production", FEED, odd.version_id) == odd
+    assert Archive(store).read(odd) == b"odd clock"
 
 
 def test_packing_again_writes_nothing(store: LocalStore) -> None:
