@@ -1,4 +1,4 @@
-"""What the steps on cancellations share: which runs of trips a run's feeds mention, and what is no longer cancelled.
+"""What the steps on cancellations share: which runs of trips a run's feeds mention, which cancellations we made.
 
 The steps themselves: ``expired_cancellations``, ``missing_cancellations``.
 """
@@ -7,13 +7,36 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from google.transit.gtfs_realtime_pb2 import FeedMessage, TripDescriptor
+from google.transit.gtfs_realtime_pb2 import FeedEntity, FeedMessage, TripDescriptor
 
 from continuous_gtfs.gtfs.times import time_of_day_s
-from continuous_gtfs.gtfs.trip_runs import TripRun, may_mean
+from continuous_gtfs.gtfs.trip_runs import TripRun, clock_time, may_mean
 from continuous_gtfs.realtime.builtin.entities import trip_descriptors
 
 CANCELLED = frozenset({TripDescriptor.CANCELED, TripDescriptor.DELETED})
+
+
+def inserted_id(run: TripRun) -> str:
+    """The entity id of a cancellation that we made, the same for the same run in every run of the pipeline."""
+    start = f"-{clock_time(run.start_s)}" if run.repeats else ""
+    return f"canceled-{run.service_date:%Y%m%d}-{run.trip_id}{start}"
+
+
+def is_inserted(entity: FeedEntity) -> bool:
+    """Whether a cancellation was made by us: no vendor has ever said that this trip does not run."""
+    trip = entity.trip_update.trip
+    # Protobuf hands out bytes in place of text that is not UTF-8.
+    return str(entity.id).startswith(f"canceled-{trip.start_date}-{trip.trip_id}")
+
+
+def only_cancels(message: FeedMessage) -> bool:
+    """Whether a feed has nothing but cancellations: what is left where the vendor's feed is empty and earlier ones are
+    carried on. An empty feed is one too.
+    """
+    return all(
+        entity.HasField("trip_update") and entity.trip_update.trip.schedule_relationship in CANCELLED
+        for entity in message.entity
+    )
 
 
 class Mentions:

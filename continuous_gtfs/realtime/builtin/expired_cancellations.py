@@ -14,7 +14,7 @@ from continuous_gtfs.gtfs.times import parse_service_date, time_of_day_s
 from continuous_gtfs.gtfs.trip_runs import TripRun, ends_at, service_date_of
 from continuous_gtfs.pipeline.results import Finding
 from continuous_gtfs.pipeline.step import Step, StepContext
-from continuous_gtfs.realtime.builtin.cancellations import CANCELLED, Mentions
+from continuous_gtfs.realtime.builtin.cancellations import CANCELLED, Mentions, is_inserted
 from continuous_gtfs.realtime.builtin.entities import (
     PUBLISHED_TRIP_UPDATES,
     drop_parts,
@@ -40,8 +40,8 @@ class ExpireCancelledTrips(Step[RealtimeFeeds]):
         keep_from_published: Cancellations that are live in the published ``trip_updates`` and that the vendor has
             left out are carried on until their trips are over, unless one of the feeds mentions the trip; one without
             a date gets the one that was meant. For a vendor who names a cancellation once and forgets it; with one
-            who takes cancellations back by leaving them out it would keep what is no longer true. It reads the input
-            ``published_trip_updates``.
+            who takes cancellations back by leaving them out it would keep what is no longer true. Those that
+            ``InsertMissingCancellations`` made are not carried on. It reads the input ``published_trip_updates``.
     """
 
     _: KW_ONLY
@@ -112,7 +112,9 @@ class ExpireCancelledTrips(Step[RealtimeFeeds]):
         for _, entity in _cancellations(published):
             trip = entity.trip_update.trip
             end = _end(index, trip, context.now)
-            if end is None or end <= context.now or entity.is_deleted:
+            # What InsertMissingCancellations made is its own to make again: carried on, each run's few would add up
+            # to a network, past its max_share.
+            if end is None or end <= context.now or entity.is_deleted or is_inserted(entity):
                 continue
             run, route_id = _run(index, trip, context.now)
             if not mentions.include(run, route_id):

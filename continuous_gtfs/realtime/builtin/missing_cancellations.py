@@ -13,7 +13,7 @@ from continuous_gtfs.gtfs.schedule_index import ScheduleIndex
 from continuous_gtfs.gtfs.trip_runs import TripRun, clock_time, runs_under_way, service_day
 from continuous_gtfs.pipeline.results import Finding
 from continuous_gtfs.pipeline.step import Step, StepContext
-from continuous_gtfs.realtime.builtin.cancellations import Mentions
+from continuous_gtfs.realtime.builtin.cancellations import Mentions, inserted_id, only_cancels
 from continuous_gtfs.realtime.builtin.entities import (
     nothing_matched,
     report,
@@ -39,7 +39,8 @@ class InsertMissingCancellations(Step[RealtimeFeeds]):
     ``RewriteTripIds``, before ``ConvertScheduledToNew`` and before what drops vehicles or trips.
 
     That a vendor says nothing is no reason to cancel a network. Nothing is inserted, with a warning, if there is no
-    schedule or it does not cover today; if a source is missing, empty or too old; if too large a share would go.
+    schedule or it does not cover today; if a source is missing, too old, or empty but for cancellations, which may be
+    carried on from what is published; if too large a share would go.
 
     Attributes:
         delay: Time for a vehicle to log on to its trip. A trip that has begun less long ago is not looked at.
@@ -103,7 +104,7 @@ class InsertMissingCancellations(Step[RealtimeFeeds]):
             edited = feed.edit(TRIP_UPDATES)
             taken = {entity.id for entity in edited.entity}
             for run in missing:
-                entity = edited.entity.add(id=unused(_entity_id(run), taken))
+                entity = edited.entity.add(id=unused(inserted_id(run), taken))
                 taken.add(entity.id)
                 _describe(entity, run, index)
             what = f"of {len(runs):,} trips under way cancelled, since nothing mentions them"
@@ -121,8 +122,8 @@ class InsertMissingCancellations(Step[RealtimeFeeds]):
                 reasons.append(("source_missing", f"this run has no {source}", source))
                 continue
             timestamp = header_timestamp(feed.message(source))
-            if not feed.message(source).entity:
-                reasons.append(("source_empty", f"{source} has no entity", source))
+            if only_cancels(feed.message(source)):
+                reasons.append(("source_empty", f"{source} has no entity that is not a cancellation", source))
             elif timestamp is None:
                 reasons.append(("source_too_old", f"{source} does not say how old it is", source))
             elif (age_s := context.now.timestamp() - timestamp) > self.max_source_age.total_seconds():
@@ -146,12 +147,6 @@ def _describe(entity: FeedEntity, run: TripRun, index: ScheduleIndex) -> None:
         trip.direction_id = indexed.direction_id
     if run.repeats:
         trip.start_time = clock_time(run.start_s)
-
-
-def _entity_id(run: TripRun) -> str:
-    """The same for the same run in every run of the pipeline."""
-    start = f"-{clock_time(run.start_s)}" if run.repeats else ""
-    return f"canceled-{run.service_date:%Y%m%d}-{run.trip_id}{start}"
 
 
 def _named(run: TripRun) -> str:

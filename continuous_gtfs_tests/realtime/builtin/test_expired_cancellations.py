@@ -157,6 +157,14 @@ def test_a_cancellation_that_the_vendor_forgets_is_carried_on_until_its_trip_is_
     assert carried_on(published, seattle(7, 1, 9, 30)) == ([], ["nothing_matched"])
 
 
+def test_a_cancellation_that_we_inserted_ourselves_is_not_carried_on() -> None:
+    published = feed_message(
+        {"id": "canceled-20260701-T1"} | cancelled("T1", "20260701"),
+        {"id": "canceled-by-dispatch"} | cancelled("T2", "20260701"),
+    )
+    assert carried_on(published)[0] == [("canceled-by-dispatch", "T2")]
+
+
 def test_a_cancellation_without_a_date_is_not_carried_on_for_another_day() -> None:
     index = index_with(stop_times=("T1,24:30:00,24:30:00,M,1", "T1,29:00:00,29:00:00,N,2"))
     inputs: dict[str, object] = {"schedule_index": index, "published_trip_updates": feed_message(cancelled("T1"))}

@@ -9,7 +9,9 @@ from google.transit.gtfs_realtime_pb2 import FeedMessage
 from continuous_gtfs.errors import StepDefinitionError
 from continuous_gtfs.pipeline.results import StepResult
 from continuous_gtfs.realtime.feeds import RealtimeFeeds
-from continuous_gtfs.realtime.steps import InsertMissingCancellations
+from continuous_gtfs.realtime.making import make_feeds
+from continuous_gtfs.realtime.messages import serialize_feed
+from continuous_gtfs.realtime.steps import ExpireCancelledTrips, InsertMissingCancellations
 from continuous_gtfs_tests.realtime.builtin.running import codes, found, ids, index_with, run, seattle
 from continuous_gtfs_tests.realtime.captures import feed_message
 
@@ -166,6 +168,26 @@ def test_a_vendor_who_misses_too_many_cancels_no_network(missing: int, is_refuse
     assert len(sample) == 10
 
 
+def test_a_vendor_who_misses_more_from_run_to_run_cancels_no_network_though_cancellations_are_carried_on() -> None:
+    steps = [ExpireCancelledTrips(keep_from_published=True), InsertMissingCancellations()]
+    published: dict[str, FeedMessage] = {}
+    cancelled = []
+    for named in (40, 31, 22, 13):
+        updates = mentioning(*({"trip_id": f"T{number:04}"} for number in range(named)))
+        bodies = {"trip_updates": updates, "vehicle_positions": mentioning(OTHER, part="vehicle")}
+        made = make_feeds(
+            "production",
+            {name: serialize_feed(message) for name, message in bodies.items()},
+            steps,
+            now=AT,
+            index=many(40),
+            published=published,
+        )
+        published = {"trip_updates": made.feeds.message("trip_updates")}
+        cancelled.append(len(published["trip_updates"].entity) - named)
+    assert cancelled == [0, 9, 0, 0]
+
+
 @pytest.mark.parametrize(("missing", "is_refused"), [(3, False), (4, True)])
 def test_of_a_few_trips_some_may_be_missing_whatever_share_they_are(missing: int, is_refused: bool) -> None:
     _, result = insert(
@@ -210,6 +232,10 @@ GOOD = {"trip_updates": mentioning(OTHER), "vehicle_positions": mentioning(OTHER
     ("messages", "told"),
     [
         (GOOD | {"vehicle_positions": mentioning()}, ("source_empty", "vehicle_positions")),
+        (
+            GOOD | {"trip_updates": mentioning({"trip_id": "T2", "schedule_relationship": "CANCELED"})},
+            ("source_empty", "trip_updates"),
+        ),
         (GOOD | {"trip_updates": mentioning(OTHER, timestamp=0)}, ("source_too_old", "trip_updates")),
         (
             GOOD | {"trip_updates": mentioning(OTHER, timestamp=int(AT.timestamp()) - 301)},
