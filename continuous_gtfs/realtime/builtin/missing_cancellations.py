@@ -6,15 +6,16 @@ from collections.abc import Collection
 from dataclasses import KW_ONLY, dataclass
 from datetime import timedelta
 
-from google.transit.gtfs_realtime_pb2 import FeedEntity, TripDescriptor
+from google.transit.gtfs_realtime_pb2 import FeedMessage, TripDescriptor
 
 from continuous_gtfs.errors import StepDefinitionError
 from continuous_gtfs.gtfs.schedule_index import ScheduleIndex
 from continuous_gtfs.gtfs.trip_runs import TripRun, clock_time, runs_under_way, service_day
 from continuous_gtfs.pipeline.results import Finding
 from continuous_gtfs.pipeline.step import Step, StepContext
-from continuous_gtfs.realtime.builtin.cancellations import Mentions, inserted_id, only_cancels
+from continuous_gtfs.realtime.builtin.cancellations import Mentions, inserted_id, is_inserted, only_cancels
 from continuous_gtfs.realtime.builtin.entities import (
+    PUBLISHED_TRIP_UPDATES,
     nothing_matched,
     report,
     report_unknown_routes,
@@ -31,9 +32,11 @@ from continuous_gtfs.realtime.messages import header_timestamp
 class InsertMissingCancellations(Step[RealtimeFeeds]):
     """Appends a ``CANCELED`` trip update for each trip that has begun by the schedule and that no source mentions.
 
-    A trip counts from ``delay`` after its start until its end, on the service days of the agency's timezone; one of
-    frequencies.txt at exact times run by run, one by headway not at all, since none of its runs can be told. Any
-    mention will do, and one without a date or a start stands for every run of its trip.
+    A trip counts from ``delay`` after its start until ``until_end`` before its end, on the service days of the agency's
+    timezone; one of frequencies.txt at exact times run by run, one by headway not at all, since none of its runs can be
+    told. Any mention will do, and one without a date or a start stands for every run of its trip. A cancellation that
+    is live already stays until the trip's end (input ``published_trip_updates``), or the trip would be said to run
+    again for its last minutes.
 
     At its place in the list the trips must have the ids of the published schedule and still be there: after
     ``RewriteTripIds``, before ``ConvertScheduledToNew`` and before what drops vehicles or trips.
@@ -44,6 +47,8 @@ class InsertMissingCancellations(Step[RealtimeFeeds]):
 
     Attributes:
         delay: Time for a vehicle to log on to its trip. A trip that has begun less long ago is not looked at.
+        until_end: A trip that ends within this time is not newly cancelled: vehicles arrive early, and vendors drop a
+            trip as soon as its vehicle is through with it.
         route_ids: Routes that the vendor reports on; None for all. Name them where others are run by somebody else.
         sources: The feeds that mention trips. Each must be there.
         max_share: Share of the trips under way, 0 to 1, that may be missing.
@@ -53,6 +58,7 @@ class InsertMissingCancellations(Step[RealtimeFeeds]):
 
     _: KW_ONLY
     delay: timedelta = timedelta(minutes=10)
+    until_end: timedelta = timedelta(minutes=10)
     route_ids: Collection[str] | None = None
     sources: Collection[str] = (TRIP_UPDATES, VEHICLE_POSITIONS)
     max_share: float = 0.25
@@ -64,6 +70,7 @@ class InsertMissingCancellations(Step[RealtimeFeeds]):
     def __post_init__(self) -> None:
         kind = "InsertMissingCancellations"
         require_duration(kind, "delay", self.delay, may_be_zero=True)
+        require_duration(kind, "until_end", self.until_end, may_be_zero=True)
         require_duration(kind, "max_source_age", self.max_source_age)
         if self.route_ids is not None:
             object.__setattr__(self, "route_ids", frozenset(unique_texts(kind, "route_ids", self.route_ids)))
@@ -79,6 +86,10 @@ class InsertMissingCancellations(Step[RealtimeFeeds]):
         if isinstance(self.always_allowed, bool) or not isinstance(self.always_allowed, int) or self.always_allowed < 0:
             raise StepDefinitionError(f"{kind}: always_allowed={self.always_allowed!r} is no number of trips")
 
+    @property
+    def wanted_inputs(self) -> frozenset[str]:
+        return frozenset({PUBLISHED_TRIP_UPDATES})
+
     def apply(self, feed: RealtimeFeeds, context: StepContext) -> None:
         index = schedule_index("InsertMissingCancellations", context)
         if index is None or not self._may_judge(feed, index, context):
@@ -90,6 +101,7 @@ class InsertMissingCancellations(Step[RealtimeFeeds]):
             context.find(Finding("info", "trips_by_headway", message, TRIP_UPDATES, inexact))
         if self.route_ids is not None:
             runs = [run for run in runs if index.trips[run.trip_id].route_id in self.route_ids]
+        runs = self._not_about_to_end(runs, index, context)
         mentions = Mentions(feed.message(source) for source in self.sources)
         missing = [run for run in runs if not mentions.include(run, index.trips[run.trip_id].route_id)]
         if not missing:
@@ -106,9 +118,21 @@ class InsertMissingCancellations(Step[RealtimeFeeds]):
             for run in missing:
                 entity = edited.entity.add(id=unused(inserted_id(run), taken))
                 taken.add(entity.id)
-                _describe(entity, run, index)
+                _describe(entity.trip_update.trip, run, index)
             what = f"of {len(runs):,} trips under way cancelled, since nothing mentions them"
             report(context, "warning", "cancellations_inserted", what, TRIP_UPDATES, map(_named, missing))
+
+    def _not_about_to_end(self, runs: list[TripRun], index: ScheduleIndex, context: StepContext) -> list[TripRun]:
+        """The runs that are not over soon, and those of the others that we have cancelled already."""
+        published = context.inputs.get(PUBLISHED_TRIP_UPDATES)
+        entities = published.entity if isinstance(published, FeedMessage) else ()
+        trips = [entity.trip_update.trip for entity in entities if is_inserted(entity)]
+        cancelled = {(trip.trip_id, trip.start_date, trip.start_time) for trip in trips}
+        seconds = dict(index.service_days_reaching(context.now))
+        margin_s = self.until_end.total_seconds()
+        return [
+            run for run in runs if run.end_s - seconds[run.service_date] > margin_s or _told_apart(run) in cancelled
+        ]
 
     def _may_judge(self, feed: RealtimeFeeds, index: ScheduleIndex, context: StepContext) -> bool:
         """Whether schedule and sources can tell that a trip is missing; if not, each reason is a warning."""
@@ -134,21 +158,23 @@ class InsertMissingCancellations(Step[RealtimeFeeds]):
         return not reasons
 
 
-def _describe(entity: FeedEntity, run: TripRun, index: ScheduleIndex) -> None:
-    """A trip update that says that a run is cancelled, the same in each run of the pipeline: it has no timestamp."""
-    trip = entity.trip_update.trip
+def _describe(trip: TripDescriptor, run: TripRun, index: ScheduleIndex) -> None:
+    """Says that a run is cancelled, the same in each run of the pipeline: its trip update has no timestamp."""
     indexed = index.trips[run.trip_id]
-    trip.trip_id = run.trip_id
-    trip.start_date = f"{run.service_date:%Y%m%d}"
+    trip.trip_id, trip.start_date, start_time = _told_apart(run)
     trip.schedule_relationship = TripDescriptor.CANCELED
     if indexed.route_id:
         trip.route_id = indexed.route_id
     if indexed.direction_id is not None:
         trip.direction_id = indexed.direction_id
-    if run.repeats:
-        trip.start_time = clock_time(run.start_s)
+    if start_time:
+        trip.start_time = start_time
+
+
+def _told_apart(run: TripRun) -> tuple[str, str, str]:
+    """What tells a run from others in a feed: trip_id, start_date and start_time."""
+    return run.trip_id, f"{run.service_date:%Y%m%d}", clock_time(run.start_s) if run.repeats else ""
 
 
 def _named(run: TripRun) -> str:
-    start = f" {clock_time(run.start_s)}" if run.repeats else ""
-    return f"{run.trip_id} {run.service_date:%Y%m%d}{start}"
+    return " ".join(_told_apart(run)).rstrip()

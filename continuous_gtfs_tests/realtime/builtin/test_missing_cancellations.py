@@ -77,8 +77,8 @@ def test_a_trip_that_nobody_mentions_is_told_to_be_cancelled() -> None:
     ("now", "expected"),
     [
         (seattle(7, 1, 8, 9), []),
-        (seattle(7, 1, 8, 29), [("T1", "20260701")]),
-        (seattle(7, 1, 8, 30), []),
+        (seattle(7, 1, 8, 19), [("T1", "20260701")]),
+        (seattle(7, 1, 8, 20), []),
         (seattle(7, 1, 0, 40), [("NIGHT", "20260630")]),
         (seattle(7, 1, 1, 10), []),
         # The nights in which the clocks change, and the mornings after.
@@ -90,17 +90,42 @@ def test_a_trip_that_nobody_mentions_is_told_to_be_cancelled() -> None:
         (seattle(11, 2, 0, 40), [("NIGHT", "20261101")]),
     ],
 )
-def test_a_trip_counts_from_ten_minutes_after_its_start_to_its_end(
+def test_a_trip_counts_from_ten_minutes_after_its_start_to_ten_before_its_end(
     now: datetime, expected: list[tuple[str, str]]
 ) -> None:
     assert inserted(now=now) == expected
 
 
 def test_the_delay_can_be_another() -> None:
-    step = InsertMissingCancellations(delay=timedelta(minutes=20))
+    step = InsertMissingCancellations(delay=timedelta(minutes=20), until_end=timedelta())
     assert inserted(step, now=seattle(7, 1, 8, 19)) == []
     assert inserted(step, now=seattle(7, 1, 8, 20)) == [("T1", "20260701")]
     assert inserted(InsertMissingCancellations(delay=timedelta()), now=seattle(7, 1, 8)) == [("T1", "20260701")]
+
+
+def test_the_time_before_the_end_can_be_another() -> None:
+    step = InsertMissingCancellations(until_end=timedelta(minutes=1))
+    assert inserted(step, now=seattle(7, 1, 8, 28)) == [("T1", "20260701")]
+    assert inserted(step, now=seattle(7, 1, 8, 29)) == []
+
+
+def test_a_trip_that_arrives_early_is_not_cancelled_and_one_that_is_cancelled_stays_so_to_its_end() -> None:
+    published = None
+    seen: dict[int, list[str]] = {}
+    for minute in (15, 25, 29, 30):
+        now = seattle(7, 1, 8, minute)
+        inputs: dict[str, object] = {"schedule_index": SMALL, "published_trip_updates": published}
+        made, _ = run(
+            InsertMissingCancellations(),
+            now=now,
+            inputs=inputs,
+            trip_updates=mentioning(OTHER, now=now),
+            vehicle_positions=mentioning(OTHER, now=now, part="vehicle"),
+        )
+        published = made.message("trip_updates")
+        seen[minute] = ids(published)[1:]
+    assert seen == {15: ["canceled-20260701-T1"], 25: ["canceled-20260701-T1"], 29: ["canceled-20260701-T1"], 30: []}
+    assert inserted(now=seattle(7, 1, 8, 28)) == [], "nothing of it is live, so it has run"
 
 
 @pytest.mark.parametrize(
@@ -297,6 +322,8 @@ def test_on_a_day_without_service_nothing_is_missing() -> None:
     [
         {"delay": 600},
         {"delay": timedelta(seconds=-1)},
+        {"until_end": 600},
+        {"until_end": timedelta(seconds=-1)},
         {"max_source_age": timedelta(0)},
         {"route_ids": "007"},
         {"route_ids": []},
