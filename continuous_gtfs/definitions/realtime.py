@@ -75,6 +75,8 @@ def build_definitions(
                 description=f"Publishes the newest realtime feeds of {environment}.",
                 tags={
                     names.PIPELINE_TAG: names.pipeline_name(PIPELINE, environment),
+                    # By this the launcher knows whether the code that it has loaded is that of the code server.
+                    names.CODE_VERSION_TAG: version,
                     "dagster/max_runtime": "120",
                 },
             )

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self, TextIO
 
-from dagster import Field, StringSource
+from dagster import DagsterInvariantViolationError, Field, StringSource
 from dagster._core.execution.compute_logs import redirect_to_file
 from dagster._core.storage.compute_log_manager import CapturedLogContext, ComputeIOType
 from dagster._core.storage.local_compute_log_manager import IO_TYPE_EXTENSION, LocalComputeLogManager
@@ -30,7 +30,10 @@ class FileComputeLogManager(LocalComputeLogManager):
 
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> Self:
-        base_dir = config_value.get("base_dir") or str(Path(os.environ["DAGSTER_HOME"], "storage"))
+        home = os.environ.get("DAGSTER_HOME")
+        base_dir = config_value.get("base_dir") or (str(Path(home, "storage")) if home else None)
+        if base_dir is None:
+            raise DagsterInvariantViolationError("compute_logs: set DAGSTER_HOME, or base_dir in dagster.yaml")
         return cls(base_dir=base_dir, inst_data=inst_data)
 
     @contextmanager

@@ -6,16 +6,18 @@ What is private of Dagster here is pinned with it and held by the tests of this 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import socket
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import cast
 
 import psutil
-from dagster import AssetKey, DagsterInstance, DagsterRunStatus, RepositoryDefinition, in_process_executor
+from dagster import AssetKey, DagsterInstance, DagsterRun, DagsterRunStatus, RepositoryDefinition, in_process_executor
 from dagster._core.code_pointer import CodePointer, ModuleCodePointer
 from dagster._core.definitions.reconstruct import (
     ReconstructableJob,
@@ -35,27 +37,35 @@ from continuous_gtfs.instance.storage import learn_schema
 WORKER_TAG = "continuous_gtfs/worker"
 """Where a run's process is, as JSON: host, pid, and when it was started."""
 CANCELING_POLL_S = 1.0
+_log = logging.getLogger("dagster.continuous_gtfs.run")
 _loaded: dict[str, RepositoryDefinition] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """The process of a run. A pid is used again; one that was started at the same moment is the same process."""
+    """The process of a run. A pid is used again; one that was started at the same moment is the same process.
 
+    A run that repeats another takes over its tags, so a worker names the run that it belongs to.
+    """
+
+    run_id: str
     host: str
     pid: int
-    started: float
+    started: str
 
     @classmethod
-    def this_process(cls) -> Worker:
-        return cls(socket.gethostname(), os.getpid(), psutil.Process().create_time())
+    def this_process(cls, run_id: str) -> Worker:
+        return cls(run_id, socket.gethostname(), os.getpid(), started_at(os.getpid()) or "")
 
     @classmethod
-    def from_tag(cls, text: str) -> Worker:
-        return cls(**json.loads(text))
+    def of(cls, run: DagsterRun) -> Worker | None:
+        """The process that the run was forked in; None where a code server has started it."""
+        tag = run.tags.get(WORKER_TAG)
+        worker = cls(**json.loads(tag)) if tag else None
+        return worker if worker is not None and worker.run_id == run.run_id else None
 
     def to_tag(self) -> str:
-        return json.dumps({"host": self.host, "pid": self.pid, "started": self.started})
+        return json.dumps(asdict(self))
 
     @property
     def is_here(self) -> bool:
@@ -64,11 +74,23 @@ class Worker:
 
     @property
     def is_alive(self) -> bool:
-        try:
-            process = psutil.Process(self.pid)
-            return process.create_time() == self.started and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return False
+        return started_at(self.pid) == self.started
+
+
+def started_at(pid: int) -> str | None:
+    """When a process was started, told so that no other process has the same; None where it is gone or a zombie.
+
+    By the kernel's count since the start of the machine, since a clock that is set moves every other answer.
+    """
+    try:
+        if psutil.LINUX:
+            fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+            boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+            return None if fields[0] == b"Z" else f"{boot}/{int(fields[19])}"
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else repr(process.create_time())
+    except (OSError, psutil.NoSuchProcess):
+        return None
 
 
 class LoadedRepository(ReconstructableRepository):
@@ -86,9 +108,15 @@ class LoadedRepository(ReconstructableRepository):
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What is made once, before the first fork."""
+    """What is made once, before the first fork.
+
+    Attributes:
+        ref: The Dagster instance.
+        job_tags: By module and job, the tags that the loaded code gives to its runs.
+    """
 
     ref: InstanceRef
+    job_tags: Mapping[str, Mapping[str, Mapping[str, str]]]
 
 
 def prepare(instance: str, modules: Sequence[str]) -> Prepared:
@@ -100,7 +128,8 @@ def prepare(instance: str, modules: Sequence[str]) -> Prepared:
     with DagsterInstance.from_ref(ref) as opened:
         learn_schema(opened)
         _read_as_a_run_does(opened)
-    return Prepared(ref)
+    tags = {name: {job.name: dict(job.run_tags) for job in loaded.get_all_jobs()} for name, loaded in _loaded.items()}
+    return Prepared(ref, tags)
 
 
 def _read_as_a_run_does(instance: DagsterInstance) -> None:
@@ -128,7 +157,7 @@ def reconstructable_job(origin: JobPythonOrigin) -> ReconstructableJob:
 def execute(prepared: Prepared, run_id: str) -> int:
     """Execute a run; 0 unless its end could not be reported."""
     with capture_interrupts(), DagsterInstance.from_ref(prepared.ref) as instance:
-        instance.add_run_tags(run_id, {WORKER_TAG: Worker.this_process().to_tag()})
+        instance.add_run_tags(run_id, {WORKER_TAG: Worker.this_process(run_id).to_tag()})
         run = instance.get_run_by_id(run_id)
         if run is None or run.is_finished:
             return 0
@@ -150,7 +179,12 @@ def execute(prepared: Prepared, run_id: str) -> int:
 def _end_when_canceled(instance: DagsterInstance, run_id: str, is_over: threading.Event) -> None:
     """Interrupts this process once somebody, in whatever process or container, has asked for the run's end."""
     while not is_over.wait(CANCELING_POLL_S):
-        run = instance.get_run_by_id(run_id)
+        try:
+            run = instance.get_run_by_id(run_id)
+        except Exception:
+            # The database may be back the next time.
+            _log.exception("run %s cannot tell whether its end was asked for", run_id)
+            continue
         if run is None or run.status is DagsterRunStatus.CANCELING:
             os.kill(os.getpid(), signal.SIGINT)
             return

@@ -19,7 +19,7 @@ from dagster._core.launcher.base import CheckRunHealthResult, LaunchRunContext, 
 from dagster._serdes import ConfigurableClassData, serialize_value
 from dagster._utils import get_run_crash_explanation
 
-from continuous_gtfs.instance.forked_run import WORKER_TAG, Worker
+from continuous_gtfs.instance.forked_run import Worker
 from continuous_gtfs.instance.storage import TABLES_ARE_THERE, database_name
 from continuous_gtfs.instance.warm import NotWarmError, WarmProcess
 
@@ -55,11 +55,17 @@ class WarmRunLauncher(DefaultRunLauncher):
         """The process that would fork the next run; None where there is none."""
         return self._warm.pid if self._warm else None
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether the code could not be loaded when that was tried last."""
+        return self._warm is not None and self._warm.has_failed
+
     def launch_run(self, context: LaunchRunContext) -> None:
         run = context.dagster_run
-        if self._is_to_be_forked(run):
+        module = self._forked_module(run)
+        if module is not None:
             try:
-                self._warm_process().launch(run.run_id)
+                self._warm_process().launch(run.run_id, run.tags, module=module, job=run.job_name)
             except NotWarmError as error:
                 _log.info("run %s is started by its code server: %s", run.run_id, error)
             else:
@@ -68,25 +74,29 @@ class WarmRunLauncher(DefaultRunLauncher):
 
     def terminate(self, run_id: str) -> bool:
         run = self._instance.get_run_by_id(run_id)
-        worker = _worker(run)
+        worker = Worker.of(run) if run is not None else None
         if run is None or worker is None:
             return bool(super().terminate(run_id))  # type: ignore[no-untyped-call]
         if run.is_finished:
             return False
         # A run's process looks for this by itself, wherever it is; a signal is only sooner.
         self._instance.report_run_canceling(run)
-        if worker.is_here:
-            if not worker.is_alive:
-                return False
-            os.kill(worker.pid, signal.SIGINT)
-        return True
+        if not worker.is_here:
+            return True
+        try:
+            if worker.is_alive:
+                os.kill(worker.pid, signal.SIGINT)
+                return True
+        except ProcessLookupError:
+            _log.info("run %s ended by itself just now", run_id)
+        return False
 
     @property
     def supports_check_run_worker_health(self) -> bool:
         return True
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
-        worker = _worker(run)
+        worker = Worker.of(run)
         if worker is None:
             # A code server tells Dagster itself when a run's process has died.
             return CheckRunHealthResult(WorkerStatus.RUNNING, "started by a code server")
@@ -101,15 +111,17 @@ class WarmRunLauncher(DefaultRunLauncher):
             self._warm.stop()
         super().dispose()
 
-    def _is_to_be_forked(self, run: DagsterRun) -> bool:
+    def _forked_module(self, run: DagsterRun) -> str | None:
+        """The module whose warm process may fork the run; None where its code server has to start it."""
         origin = run.job_code_origin
         if origin is None:
-            return False
+            return None
         pointer = origin.repository_origin.code_pointer
         if not isinstance(pointer, ModuleCodePointer) or pointer.module not in self._modules:
-            return False
+            return None
         # Code in another image is not the code that is loaded here.
-        return origin.repository_origin.container_image == os.environ.get("DAGSTER_CURRENT_IMAGE")
+        is_same_image = origin.repository_origin.container_image == os.environ.get("DAGSTER_CURRENT_IMAGE")
+        return pointer.module if is_same_image else None
 
     def _warm_process(self) -> WarmProcess:
         with self._lock:
@@ -118,13 +130,13 @@ class WarmRunLauncher(DefaultRunLauncher):
                     serialize_value(self._instance.get_ref()),
                     sorted(self._modules),
                     environment=_environment(self._instance),
-                    on_ended=self._take_end,
+                    on_died=self._report_death,
                 )
             return self._warm
 
-    def _take_end(self, run_id: str, exit_code: int) -> None:
+    def _report_death(self, run_id: str, exit_code: int) -> None:
         """Reports a run whose process died without a word, as a code server does for its own."""
-        if exit_code == 0 or not self.has_instance:
+        if not self.has_instance:
             return
         try:
             run = self._instance.get_run_by_id(run_id)
@@ -139,11 +151,6 @@ class WarmRunLauncher(DefaultRunLauncher):
         except Exception:
             # The database may be gone too; run monitoring finds such a run later.
             _log.exception("the end of run %s could not be reported", run_id)
-
-
-def _worker(run: DagsterRun | None) -> Worker | None:
-    tag = run.tags.get(WORKER_TAG) if run is not None else None
-    return Worker.from_tag(tag) if tag else None
 
 
 def _environment(instance: DagsterInstance) -> Mapping[str, str]:

@@ -13,16 +13,19 @@ import inspect
 import os
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from dagster import DagsterInstance, Field, IntSource
 from dagster._core.storage.config import pg_config
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage, PostgresEventLogStorage
-from dagster_postgres.utils import pg_url_from_config
-from sqlalchemy import create_engine, event
+from dagster_postgres.utils import create_pg_engine, get_token_provider_from_config, pg_url_from_config
+from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DisconnectionError
+
+if TYPE_CHECKING:
+    from dagster_postgres.auth import PgTokenProvider
 
 POOL_SIZE = 4
 # A long poll and the threads of the user interface may all ask at once; what is over POOL_SIZE is closed after use.
@@ -30,7 +33,7 @@ MAX_OVERFLOW = 40
 # Firewalls forget idle connections after some minutes more.
 RECYCLE_S = 300
 # Asking whether a connection still stands costs a millisecond; no database restarts within this.
-TRUSTED_S = 0.2
+TRUSTED_S = 0.05
 _USED_AT = "continuous_gtfs_used_at"
 ABOUT_THE_SCHEMA = (
     "has_run_stats_index_cols",
@@ -68,10 +71,11 @@ class PooledPostgresStorage(DagsterPostgresStorage):
         should_autocreate_tables: bool = True,
         inst_data: ConfigurableClassData | None = None,
         pool_size: int = POOL_SIZE,
+        token_provider: PgTokenProvider | None = None,
     ) -> None:
         looks_for_tables = should_autocreate_tables and os.environ.get(TABLES_ARE_THERE) != database_name(postgres_url)
-        super().__init__(postgres_url, looks_for_tables, inst_data)
-        self.pool = _engine(postgres_url, pool_size)
+        super().__init__(postgres_url, looks_for_tables, inst_data, token_provider)
+        self.pool = _engine(postgres_url, pool_size, token_provider)
         self._event_log_storage = _EventLogStorage(postgres_url, should_autocreate_tables=False)
         for storage in (self.run_storage, self.event_log_storage, self.schedule_storage):
             _use(storage, self.pool)
@@ -89,6 +93,7 @@ class PooledPostgresStorage(DagsterPostgresStorage):
             should_autocreate_tables=config_value.get("should_autocreate_tables", True),
             inst_data=inst_data,
             pool_size=config_value.get("pool_size", POOL_SIZE),
+            token_provider=get_token_provider_from_config(config_value),
         )
 
 
@@ -101,10 +106,11 @@ class _EventLogStorage(PostgresEventLogStorage):
 
 
 @functools.cache
-def _engine(postgres_url: str, pool_size: int) -> Engine:
+def _engine(postgres_url: str, pool_size: int, token_provider: PgTokenProvider | None) -> Engine:
     """One for all instances of a process, which come and go with each tick: it knows the statements it has made."""
-    engine = create_engine(
+    engine = create_pg_engine(
         postgres_url,
+        token_provider,
         isolation_level="AUTOCOMMIT",
         pool_size=pool_size,
         max_overflow=MAX_OVERFLOW,

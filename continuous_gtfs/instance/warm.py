@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ class WarmProcess:
         instance: The serialized reference of the Dagster instance.
         modules: The code locations to load.
         environment: Further settings for the process.
-        on_ended: Told of each run whose process has ended, with the process's exit code.
+        on_died: Told, in a thread of its own, of each run whose process ended by a signal or with an exit code.
         retry_s: How long a process that could not load its code is left alone, unless that code has changed.
     """
 
@@ -43,18 +44,19 @@ class WarmProcess:
         modules: Sequence[str],
         *,
         environment: Mapping[str, str],
-        on_ended: Callable[[str, int], None],
+        on_died: Callable[[str, int], None],
         retry_s: float = 60.0,
     ) -> None:
         self._instance = instance
         self._modules = tuple(modules)
         self._environment = dict(environment)
-        self._on_ended = on_ended
+        self._on_died = on_died
         self._retry_s = retry_s
         self._lock = threading.Lock()
         self._current: _Process | None = None
         self._dismissed: list[_Process] = []
-        self._failed_at: float | None = None
+        self._failed: _Process | None = None
+        self._failed_at = 0.0
 
     @property
     def pid(self) -> int | None:
@@ -62,8 +64,20 @@ class WarmProcess:
         current = self._current
         return current.pid if current is not None and current.is_ready else None
 
-    def launch(self, run_id: str) -> int:
-        """Have a run forked; gives its pid.
+    @property
+    def has_failed(self) -> bool:
+        """Whether the code could not be loaded when that was tried last."""
+        current = self._current
+        return self._failed is not None if current is None else current.has_ended and not current.was_ready
+
+    def launch(self, run_id: str, tags: Mapping[str, str], *, module: str, job: str) -> int:
+        """Have a run of a job forked; gives its pid.
+
+        Args:
+            run_id: The run.
+            tags: Its tags. A run has those of its job, so a job loaded here with others is other code.
+            module: The code location.
+            job: The job's name.
 
         Raises:
             NotWarmError: It was not. The next call may succeed: a process is being started where that can help.
@@ -79,6 +93,9 @@ class WarmProcess:
             process = self._current
         if process is None or not process.is_ready:
             raise NotWarmError("no process has loaded the code yet")
+        expected = process.job_tags.get(module, {}).get(job)
+        if expected is None or any(tags.get(name) != value for name, value in expected.items()):
+            raise NotWarmError(f"the process has loaded other code than that which {job} is asked of")
         return process.launch(run_id)
 
     def stop(self) -> None:
@@ -98,21 +115,23 @@ class WarmProcess:
 
     def _start(self, before: _Process | None) -> None:
         """Start a process, unless the one before could not load its code a moment ago."""
-        if before is not None:
-            self._current = None
-            if before.was_ready:
-                _log.warning("the process that forks runs has ended (%s): another is loading the code", before.how)
-                self._failed_at = None
-            elif self._failed_at is None:
-                self._failed_at = time.monotonic()
-                _log.warning(
-                    "no run can be forked, each will be started by its code server: the code cannot be loaded: %s",
-                    before.how,
-                )
-        if self._failed_at is not None and time.monotonic() - self._failed_at < self._retry_s:
-            return
-        self._failed_at = None
-        self._current = _Process(self._instance, self._modules, self._environment, self._on_ended)
+        self._current = None
+        if before is not None and before.was_ready:
+            _log.warning("the process that forks runs has ended (%s): another is loading the code", before.how)
+        elif before is not None:
+            self._failed, self._failed_at = before, time.monotonic()
+            _log.warning(
+                "no run can be forked, each will be started by its code server: the code cannot be loaded: %s",
+                before.how,
+            )
+        if self._failed is not None:
+            if time.monotonic() - self._failed_at < self._retry_s and not self._failed.is_outdated():
+                return
+            self._failed = None
+        try:
+            self._current = _Process(self._instance, self._modules, self._environment, self._on_died)
+        except OSError as error:
+            raise NotWarmError(f"no process can be started: {error}") from error
 
 
 class _Process:
@@ -121,23 +140,26 @@ class _Process:
         instance: str,
         modules: Sequence[str],
         environment: Mapping[str, str],
-        on_ended: Callable[[str, int], None],
+        on_died: Callable[[str, int], None],
     ) -> None:
         ours, theirs = socket.socketpair()
-        with theirs:
-            command = [sys.executable, "-m", "continuous_gtfs.instance.warm_process"]
+        command = [sys.executable, "-m", "continuous_gtfs.instance.warm_process"]
+        with theirs, ExitStack() as undo:
+            undo.callback(ours.close)
             self._child = subprocess.Popen(
                 [*command, str(theirs.fileno()), instance, *modules],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, **environment},
             )
+            undo.pop_all()
         self._channel = ours
-        self._on_ended = on_ended
+        self._on_died = on_died
         self._changed = threading.Condition()
         self._files: Mapping[str, int] | None = None
         self._started: dict[str, int] = {}
         self._failure = ""
+        self.job_tags: Mapping[str, Mapping[str, Mapping[str, str]]] = {}
         self.was_ready = False
         self.has_ended = False
         threading.Thread(target=self._listen, name="warm-process", daemon=True).start()
@@ -156,7 +178,7 @@ class _Process:
         return self._failure or f"exit code {self._child.poll()}"
 
     def is_outdated(self) -> bool:
-        return any(_modified(path) != at for path, at in (self._files or {}).items())
+        return any(_changed_at(path) != at for path, at in (self._files or {}).items())
 
     def launch(self, run_id: str) -> int:
         try:
@@ -168,8 +190,11 @@ class _Process:
                 if run_id in self._started:
                     return self._started.pop(run_id)
                 raise NotWarmError("it ended before it had forked the run")
-        # What does not answer may fork the run later, beside the one that is started instead.
-        self._child.kill()
+            # What does not answer may fork the run later, beside the one that is started instead.
+            self._child.kill()
+            self._changed.wait_for(lambda: self.has_ended, ANSWERS_WITHIN_S)
+            if run_id in self._started:
+                return self._started.pop(run_id)
         raise NotWarmError(f"it did not answer in {ANSWERS_WITHIN_S:g} s")
 
     def dismiss(self) -> None:
@@ -189,30 +214,36 @@ class _Process:
             with self._channel, self._channel.makefile("rb") as lines:
                 for line in lines:
                     self._take(json.loads(line))
-        except OSError as error:
-            _log.debug("the channel to process %d broke: %s", self.pid, error)
-        self._child.wait()
-        with self._changed:
-            self.has_ended = True
-            self._changed.notify_all()
+        except (OSError, ValueError, KeyError) as error:
+            # It was killed in the middle of a line.
+            _log.debug("the channel to process %d broke: %r", self.pid, error)
+        finally:
+            self._child.wait()
+            with self._changed:
+                self.has_ended = True
+                self._changed.notify_all()
 
     def _take(self, message: Mapping[str, Any]) -> None:
         if "ended" in message:
-            self._on_ended(message["ended"], message["exit_code"])
+            if message["exit_code"] != 0:
+                # Telling takes the database; the answer to the next launch must not wait for it.
+                told = (message["ended"], message["exit_code"])
+                threading.Thread(target=self._on_died, args=told, name="run-died", daemon=True).start()
             return
         with self._changed:
             if "ready" in message:
-                self._files = message["files"]
+                self._files, self.job_tags = message["files"], message["job_tags"]
                 self.was_ready = True
             elif "failed" in message:
+                self._files = message["files"]
                 self._failure = message["failed"].strip().splitlines()[-1]
             else:
                 self._started[message["started"]] = message["pid"]
             self._changed.notify_all()
 
 
-def _modified(path: str) -> int | None:
+def _changed_at(path: str) -> int | None:
     try:
-        return Path(path).stat().st_mtime_ns
+        return Path(path).stat().st_ctime_ns
     except OSError:
         return None

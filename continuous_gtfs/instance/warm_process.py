@@ -2,9 +2,10 @@
 
     python -m continuous_gtfs.instance.warm_process FD INSTANCE MODULE...
 
-It speaks lines of JSON over the socket FD. It says ``ready`` once, with the files that it has loaded; it is told
-``{"run": RUN_ID}``; it says ``started`` and, when the run's process is gone, ``ended`` with its exit code. It ends when
-nobody holds the other end any more and its runs are over. It has a single thread, so that a fork is whole.
+It speaks lines of JSON over the socket FD. It says ``ready`` once, with the files that it has loaded and the tags of
+its jobs; it is told ``{"run": RUN_ID}``; it says ``started`` and, when the run's process is gone, ``ended`` with its
+exit code. It ends when nobody holds the other end any more and its runs are over. It has a single thread, so that a
+fork is whole.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ import signal
 import socket
 import sys
 import sysconfig
+import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -33,20 +35,27 @@ _ALSO = (
 )
 
 
+# The file system's clock may be behind by a tick.
+CLOCKS_APART_NS = 50_000_000
+
+
 def main(fd: int, instance: str, modules: Sequence[str]) -> None:
     # Ctrl-C in a terminal reaches every process of the group; this one ends with the one that started it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     channel = socket.socket(fileno=fd)
+    began = time.time_ns()
     try:
         forked_run = _load(modules)
         prepared = forked_run.prepare(instance, modules)
-    except BaseException:
-        _say(channel, {"failed": traceback.format_exc()})
+    except BaseException as error:
+        _say(
+            channel, {"failed": traceback.format_exc(), "files": _changes({*_loaded_files(), *_files_of(error)}, began)}
+        )
         return
     # What is here now stays: a run neither looks through it for garbage nor touches its pages.
     gc.collect()
     gc.freeze()
-    _say(channel, {"ready": os.getpid(), "files": _times(_loaded_files())})
+    _say(channel, {"ready": os.getpid(), "files": _changes(_loaded_files(), began), "job_tags": prepared.job_tags})
     _Server(channel, forked_run, prepared).serve()
 
 
@@ -78,7 +87,11 @@ class _Server:
             self._take_ended()
 
     def _take_requests(self) -> bool:
-        data = self._channel.recv(1 << 16)
+        try:
+            data = self._channel.recv(1 << 16)
+        except ConnectionResetError:
+            # Whoever held the other end has died with something unread.
+            data = b""
         if not data:
             self._selector.unregister(self._channel)
             return False
@@ -104,8 +117,9 @@ class _Server:
         except BaseException:
             traceback.print_exc()
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
+            with contextlib.suppress(Exception):
+                sys.stdout.flush()
+                sys.stderr.flush()
             # Nothing of the process that this is a copy of is to be tidied up twice.
             os._exit(code)
 
@@ -123,17 +137,31 @@ def _load(modules: Sequence[str]) -> ModuleType:
     return importlib.import_module("continuous_gtfs.instance.forked_run")
 
 
-def _loaded_files() -> list[str]:
+def _loaded_files() -> set[str]:
     """Files by which a change of code is told: modules that are not installed, and the folders of those that are."""
     paths = sysconfig.get_paths()
-    installed = tuple({paths["purelib"], paths["platlib"]})
+    installed = {paths["purelib"], paths["platlib"]}
     standard = tuple({paths["stdlib"], paths["platstdlib"], *installed})
     loaded = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
-    return sorted({path for path in loaded if path and not path.startswith(standard)} | set(installed))
+    return {path for path in loaded if path and not path.startswith(standard)} | installed
 
 
-def _times(files: Sequence[str]) -> Mapping[str, int]:
-    return {path: Path(path).stat().st_mtime_ns for path in files if Path(path).exists()}
+def _files_of(error: BaseException) -> set[str]:
+    """The files that an error came through, and the one that is no Python."""
+    files = {frame.filename for frame in traceback.extract_tb(error.__traceback__)}
+    if isinstance(error, SyntaxError) and error.filename:
+        files.add(error.filename)
+    return {path for path in files if Path(path).is_file()}
+
+
+def _changes(files: Iterable[str], began: int) -> Mapping[str, int]:
+    """When each file was changed last; 0 where that was while it was loaded, so that it is loaded again."""
+    found = {}
+    for path in sorted(files):
+        with contextlib.suppress(OSError):
+            changed = Path(path).stat().st_ctime_ns
+            found[path] = changed if changed < began - CLOCKS_APART_NS else 0
+    return found
 
 
 def _say(channel: socket.socket, message: Mapping[str, Any]) -> None:

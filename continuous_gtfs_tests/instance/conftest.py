@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,8 @@ from typing import TypeVar
 
 import psutil
 import pytest
-from dagster import DagsterInstance, DagsterRun, RunsFilter
+from dagster import DagsterInstance, DagsterInvariantViolationError, DagsterRun, RunsFilter
+from dagster._core.launcher.base import LaunchRunContext
 from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import GrpcServerTarget
@@ -152,12 +154,18 @@ class Station:
         """The same instance as another process has it: with a launcher that has launched nothing."""
         return self._stack.enter_context(DagsterInstance.from_ref(self.instance.get_ref()))
 
-    def launch(self, job: str) -> DagsterRun:
-        run = self.create(job)
+    def launch(self, job: str, *, tags: Mapping[str, str] | None = None) -> DagsterRun:
+        run = self.create(job, tags=tags)
         with self.workspace.create_request_context() as context:
             return self.instance.submit_run(run.run_id, context)
 
-    def create(self, job: str) -> DagsterRun:
+    def launch_without_code_server(self, job: str) -> None:
+        """Launch a run that nothing can start unless it is forked: the code server's code is not asked."""
+        run = self.create(job)
+        with suppress(DagsterInvariantViolationError):
+            self.launcher.launch_run(LaunchRunContext(run, None))
+
+    def create(self, job: str, *, tags: Mapping[str, str] | None = None) -> DagsterRun:
         """A run that nobody has launched."""
         with self.workspace.create_request_context() as context:
             (location,) = context.code_locations
@@ -173,7 +181,7 @@ class Station:
                 resolved_op_selection=None,
                 step_keys_to_execute=None,
                 status=None,
-                tags={},
+                tags=dict(tags or {}),
                 root_run_id=None,
                 parent_run_id=None,
                 job_snapshot=remote.job_snapshot,
@@ -199,11 +207,11 @@ class Station:
 
     def worker(self, run: DagsterRun) -> Worker:
         tag = wait_for(lambda: self.run(run).tags.get(WORKER_TAG), what="the run's process")
-        return Worker.from_tag(tag)
+        return Worker(**json.loads(tag))
 
-    def warm_up(self) -> int:
-        """Launch runs until one is forked; the pid of the process that forks."""
-        self.ended(self.launch("say_job"))
+    def warm_up(self, *, tags: Mapping[str, str] | None = None) -> int:
+        """Launch a run and wait for the process that will fork the next; its pid."""
+        self.ended(self.launch("say_job", tags=tags))
         return wait_for(lambda: self.launcher.warm_pid, what="a warm process")
 
     def messages(self, run: DagsterRun) -> str:
@@ -217,7 +225,7 @@ class Station:
         for run in self.instance.get_runs(RunsFilter(statuses=IN_PROGRESS_RUN_STATUSES)):
             if tag := run.tags.get(WORKER_TAG):
                 with suppress(ProcessLookupError):
-                    os.kill(Worker.from_tag(tag).pid, signal.SIGKILL)
+                    os.kill(json.loads(tag)["pid"], signal.SIGKILL)
             self.ended(run) if not tag else self.instance.report_run_failed(run)
 
     def hanging(self) -> bool:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
+from dataclasses import replace
 
 import psutil
 import pytest
 from dagster import DagsterRunStatus
-from dagster._core.launcher.base import WorkerStatus
+from dagster._core.launcher.base import LaunchRunContext, WorkerStatus
+from dagster._serdes import serialize_value
 
-from continuous_gtfs.instance.forked_run import WORKER_TAG, Worker
+from continuous_gtfs.instance.forked_run import WORKER_TAG, Worker, started_at
+from continuous_gtfs.instance.warm import NotWarmError, WarmProcess
 from continuous_gtfs_tests.instance.conftest import Station, children_of, wait_for
 
 
@@ -22,7 +27,7 @@ def test_a_run_is_forked_from_the_warm_process(station: Station) -> None:
     worker = station.worker(run)
     assert station.said() == f"hello {worker.pid}"
     assert worker.pid != warm
-    assert not worker.is_alive
+    wait_for(lambda: not worker.is_alive, what="the end of its process")
 
 
 def test_the_first_run_does_not_wait_for_the_warm_process(station: Station) -> None:
@@ -85,7 +90,8 @@ def test_a_run_that_is_told_to_end_before_it_has_begun_does_nothing(station: Sta
     (station.folder / "said").unlink()
     run = station.create("say_job")
     station.instance.report_run_canceling(station.run(run))
-    station.launcher._warm_process().launch(run.run_id)
+    with station.workspace.create_request_context() as workspace:
+        station.launcher.launch_run(LaunchRunContext(station.run(run), workspace))
     assert station.ended(run).status is DagsterRunStatus.CANCELED
     assert not (station.folder / "said").exists()
 
@@ -122,10 +128,31 @@ def test_monitoring_from_another_process_knows_which_run_is_alive(station: Stati
 
 
 def test_a_pid_that_another_process_has_now_is_not_the_run() -> None:
-    here = Worker.this_process()
+    here = Worker.this_process("a run")
     assert here.is_alive
-    assert not Worker(here.host, here.pid, here.started - 5).is_alive
-    assert not Worker("elsewhere", here.pid, here.started).is_here
+    assert not replace(here, started=here.started + "0").is_alive
+    assert not replace(here, host="elsewhere").is_here
+
+
+def test_a_zombie_and_a_process_that_is_gone_are_not_alive() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        worker = replace(Worker.this_process("a run"), pid=child.pid, started=started_at(child.pid))
+        assert worker.is_alive
+        child.kill()
+        wait_for(lambda: psutil.Process(child.pid).status() == psutil.STATUS_ZOMBIE, what="a zombie")
+        assert not worker.is_alive
+    assert not worker.is_alive
+
+
+def test_a_run_that_repeats_another_is_not_taken_for_that_ones_process(station: Station) -> None:
+    station.warm_up()
+    first = station.ended(station.launch("say_job"))
+    station.launcher._modules = frozenset()
+    second = station.launch("hang_job", tags={WORKER_TAG: first.tags[WORKER_TAG]})
+    wait_for(station.hanging, what="the run to hang")
+    assert station.launcher.check_run_worker_health(station.run(second)).status is WorkerStatus.RUNNING
+    assert station.launcher.terminate(second.run_id)
+    assert station.ended(second).status is DagsterRunStatus.CANCELED
 
 
 def test_a_run_goes_on_when_the_warm_process_has_died(station: Station) -> None:
@@ -191,6 +218,75 @@ def test_code_that_cannot_be_loaded_is_said_once_and_left_to_the_code_server(
     warned = [record.message for record in caplog.records if "cannot be loaded" in record.message]
     assert len(warned) == 1
     assert "a rule of the agency is broken" in warned[0]
+
+
+def test_code_that_is_mended_is_loaded_at_once(station: Station) -> None:
+    good = station.file.read_text()
+    station.file.write_text("def broken(:\n")
+    station.launch_without_code_server("say_job")
+    wait_for(lambda: station.launcher.has_failed, what="the code to be refused")
+    station.launch_without_code_server("say_job")
+    assert station.launcher.warm_pid is None
+    station.file.write_text(good)
+    station.launch_without_code_server("say_job")
+    wait_for(lambda: station.launcher.warm_pid, what="a warm process with the mended code")
+
+
+def test_code_that_changes_while_it_is_loaded_is_loaded_again(station: Station) -> None:
+    slow = station.file.read_text() + "Path(__file__).with_name('loading').touch()\ntime.sleep(1)\n"
+    station.file.write_text(slow)
+    loading = station.file.with_name("loading")
+    station.launch_without_code_server("say_job")
+    wait_for(loading.exists, what="the code to be loaded")
+    station.file.write_text(slow.replace('SAYS = "hello"', 'SAYS = "good morning"'))
+    old = wait_for(lambda: station.launcher.warm_pid, what="a warm process")
+    station.launch_without_code_server("say_job")
+    wait_for(lambda: station.launcher.warm_pid not in (None, old), what="a process with the new code")
+    station.ended(station.launch("say_job"))
+    assert station.said().startswith("good morning")
+
+
+def test_a_run_of_other_code_than_was_loaded_is_started_by_its_code_server(station: Station) -> None:
+    station.file.write_text(station.file.read_text().replace("@job(", '@job(tags={"code": "new"}, ', 1))
+    station.warm_up(tags={"code": "new"})
+    forked = station.ended(station.launch("say_job", tags={"code": "new"}))
+    other = station.ended(station.launch("say_job", tags={"code": "of another container"}))
+    assert [WORKER_TAG in run.tags for run in (forked, other)] == [True, False]
+    assert other.status is DagsterRunStatus.SUCCESS
+
+
+def test_a_death_that_takes_long_to_report_holds_up_no_other_run(station: Station) -> None:
+    reported, release = threading.Event(), threading.Event()
+
+    def report(run_id: str, exit_code: int) -> None:
+        reported.set()
+        release.wait()
+
+    warm = WarmProcess(serialize_value(station.instance.get_ref()), [station.module], environment={}, on_died=report)
+    run = station.create("hang_job")
+
+    def launch(run_id: str) -> int | None:
+        try:
+            return warm.launch(run_id, {}, module=station.module, job="hang_job")
+        except NotWarmError:
+            return None
+
+    first = wait_for(lambda: launch(run.run_id), what="the run to be forked")
+    wait_for(station.hanging, what="the run to hang")
+    os.kill(first, signal.SIGKILL)
+    assert reported.wait(30)
+    second = launch(station.create("say_job").run_id)
+    assert second not in (None, first)
+    release.set()
+    warm.stop()
+
+
+def test_without_the_means_to_start_a_process_the_code_server_starts_the_run(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/no/such/python")
+    run = station.ended(station.launch("say_job"))
+    assert (run.status, WORKER_TAG in run.tags) == (DagsterRunStatus.SUCCESS, False)
 
 
 def test_runs_leave_no_process_no_descriptor_and_no_thread_behind(station: Station) -> None:
