@@ -24,7 +24,7 @@ class FeedMemory:
         version: The newest version seen; its bytes are in the archive.
         etag: Validator of the last body that was understood, for the next conditional request.
         last_modified: The same.
-        outcomes: Fetches counted by what they gave: ``new``, ``unchanged``, ``could_not_tell:<kind>``.
+        outcomes: Fetches counted by what they gave: ``new``, ``unchanged``, ``older``, ``could_not_tell:<kind>``.
         failures_in_row: Fetches since the last one that could tell.
         failure: Why the last fetch could not tell; None after one that could.
         failure_is_permanent: A person must act; asking again will not help.
@@ -37,6 +37,8 @@ class FeedMemory:
         moved_at: POSIX seconds at which it was first seen.
         unmoved: Answers since then that had the same.
         reported_frozen: What the check of the feed's movement was last reported as; None before the first report.
+        older_in_row: Answers in a row that were older than ``version`` and left alone.
+        older_since: POSIX seconds of the first of them.
     """
 
     version: FeedVersion | None = None
@@ -55,6 +57,8 @@ class FeedMemory:
     moved_at: float = 0.0
     unmoved: int = 0
     reported_frozen: bool | None = None
+    older_in_row: int = 0
+    older_since: float = 0.0
 
     def count(self, outcome: str) -> None:
         self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
@@ -152,6 +156,8 @@ def _memory_to_dict(memory: FeedMemory) -> dict[str, Any]:
         "moved_at": memory.moved_at,
         "unmoved": memory.unmoved,
         "reported_frozen": memory.reported_frozen,
+        "older_in_row": memory.older_in_row,
+        "older_since": memory.older_since,
     }
 
 

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from continuous_gtfs.defs.cursor import Cursor, FeedMemory
 from continuous_gtfs.defs.decisions import LONGEST_WAIT_S, seconds_to_stay_away
 from continuous_gtfs.defs.health import note_answer, note_failure
+from continuous_gtfs.defs.older_answers import is_to_be_left_alone, note_older
 from continuous_gtfs.defs.watch_seams import Vendor, WatchResult, WatchTiming
 from continuous_gtfs.errors import ContinuousGtfsError, PermanentError
 from continuous_gtfs.pims.catalog import FeedSource
@@ -51,11 +52,13 @@ class _Answer:
     Attributes:
         version: The version that a body is, as recorded; None without a body.
         is_new: It is another one than the newest known.
+        is_older: It is one that is older than the newest known, and left alone.
     """
 
     outcome: FetchOutcome
     version: FeedVersion | None = None
     is_new: bool = False
+    is_older: bool = False
 
 
 class FeedRequests:
@@ -182,6 +185,8 @@ class FeedRequests:
         if not isinstance(outcome, Body):
             return _Answer(outcome=outcome)
         version = await asyncio.to_thread(self._vendor.identify, source, outcome, datetime.now(UTC))
+        if is_to_be_left_alone(memory, version, now=self.now()):
+            return _Answer(outcome=outcome, version=version, is_older=True)
         is_new = memory.version is None or memory.version.version_id != version.version_id
         if is_new:
             self._on_new()
@@ -216,10 +221,14 @@ class FeedRequests:
                 self._window = _Window(opened_by=feed, opened_at=sent_at)
         else:
             memory.polls.note_unchanged(sent_at)
-        if isinstance(answer.outcome, Body):
-            # The validators of a body that was not understood are never kept: a 304 would then hide it.
+        if answer.is_older:
+            note_older(memory, now=self.now())
+        else:
+            memory.older_in_row = 0
+        if isinstance(answer.outcome, Body) and not answer.is_older:
+            # The validators of a body that was not taken are never kept: a 304 would then hide it.
             memory.etag, memory.last_modified = answer.outcome.etag, answer.outcome.last_modified
-        memory.count("new" if answer.is_new else "unchanged")
+        memory.count("new" if answer.is_new else "older" if answer.is_older else "unchanged")
         memory.not_before = 0.0
         self._result.health += note_answer(self._sources[feed], memory, now=self.now())
 

@@ -368,6 +368,44 @@ def test_going_back_to_a_known_version_asks_for_a_run_again() -> None:
     assert cursor.requested == {VP: "1", TU: "1"}
 
 
+def identify_by_header(source: FeedSource, answer: Body, fetched_at: datetime) -> FeedVersion:
+    """The body is the header's timestamp."""
+    version = identify(source, answer, fetched_at)
+    return replace(version, header_timestamp=int(answer.body))
+
+
+def watch_headers(cursor: Cursor, vendor: ScriptedVendor, timing: WatchTiming = TIMING) -> WatchResult:
+    seams = Vendor(fetch=vendor.fetch, identify=identify_by_header, save=vendor.save, history=vendor.history)
+    return asyncio.run(watch(SOURCES, cursor, seams, code_version="code", process="p1", timing=timing))
+
+
+def test_an_answer_of_a_replica_that_lags_does_not_push_aside_the_version_that_waits_for_a_run() -> None:
+    cursor = quiet_cursor()
+    answers: list[FetchOutcome | Callable[[], FetchOutcome]] = [body("120", '"120"'), body("100", '"100"')]
+    vendor = ScriptedVendor({VP: answers, TU: [NotModified()]}, history=lambda: done(RunState.IN_FLIGHT))
+    cursor.requested[VP] = "100"
+    result = watch_headers(cursor, vendor)
+    assert [version.version_id for version in result.new_versions] == vendor.saved == ["120"]
+    assert cursor.waiting() == {VP}
+    assert cursor.feeds[VP].outcomes["older"] >= 2
+    assert cursor.feeds[VP].etag == '"120"'
+    assert len(cursor.feeds[VP].polls.arrivals) <= 1
+
+
+def test_a_vendor_that_stays_set_back_is_believed_in_the_end() -> None:
+    cursor = quiet_cursor()
+    vendor = ScriptedVendor({VP: [body("120"), body("100")], TU: [NotModified()]})
+    vendor.history = lambda: done(RunState.IN_FLIGHT)
+    watch_headers(cursor, vendor)
+    again = Cursor.from_json(cursor.to_json(), (VP, TU))
+    remembered = [(one.feeds[VP].older_in_row, one.feeds[VP].older_since) for one in (cursor, again)]
+    assert remembered[0] == remembered[1]
+    assert remembered[0][0] >= 2
+    again.feeds[VP].older_in_row, again.feeds[VP].older_since = 20, time.time() - 3600
+    assert [version.version_id for version in watch_headers(again, vendor).new_versions] == ["100"]
+    assert again.feeds[VP].older_in_row == 0
+
+
 def test_a_cursor_survives_json_and_a_feed_it_does_not_know_starts_empty() -> None:
     cursor = quiet_cursor()
     cursor.feeds[VP].count("new")
