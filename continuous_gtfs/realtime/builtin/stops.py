@@ -14,6 +14,7 @@ from google.transit.gtfs_realtime_pb2 import FeedMessage, TripUpdate, VehiclePos
 from continuous_gtfs.errors import StepDefinitionError
 from continuous_gtfs.pipeline.results import Finding
 from continuous_gtfs.pipeline.step import StepContext
+from continuous_gtfs.realtime.builtin.cancellations import CANCELLED
 from continuous_gtfs.realtime.builtin.entities import OnFeeds, drop_parts, nothing_matched, report
 from continuous_gtfs.realtime.feeds import RealtimeFeeds
 
@@ -36,7 +37,7 @@ class FilterStopsByID(OnFeeds):
         matches: A regular expression (``re.search``: anchor it with ``^`` and ``$``) for further ones.
         empty_trip_update: For a trip whose every update was filtered. ``keep`` leaves the entity, of which consumers
             then know no more than the schedule says; ``drop`` takes the trip update out. Both are counted. One that
-            came without updates stays.
+            came without updates stays, as does a cancelled trip.
     """
 
     ids: Collection[str] = ()
@@ -105,7 +106,9 @@ class FilterStopsByID(OnFeeds):
             if entity.HasField("trip_update"):
                 removed = _remove_updates(entity.trip_update, is_filtered)
                 updates += removed
-                if removed and not entity.trip_update.stop_time_update:
+                is_emptied = removed and not entity.trip_update.stop_time_update
+                # A cancellation is about the whole trip, whatever stops it lists.
+                if is_emptied and entity.trip_update.trip.schedule_relationship not in CANCELLED:
                     emptied[position] = entity.trip_update.trip.trip_id or entity.id
             if entity.HasField("vehicle") and is_filtered(entity.vehicle.stop_id):
                 vehicles[entity.vehicle.stop_id] += 1

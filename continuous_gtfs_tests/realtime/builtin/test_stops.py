@@ -137,6 +137,16 @@ def test_a_trip_of_which_nothing_is_left_can_be_dropped_but_not_one_that_came_em
     assert result.changes["trip_updates"].removed_sample == ("1",)
 
 
+@pytest.mark.parametrize("relationship", ["CANCELED", "DELETED"])
+def test_a_cancelled_trip_of_which_every_stop_is_filtered_is_still_cancelled(relationship: str) -> None:
+    cancelled = trip_update("t1", "E01")
+    cancelled["trip_update"]["trip"]["schedule_relationship"] = relationship
+    made, result = run(FilterStopsByID(["E01"], empty_trip_update="drop"), trip_updates=feed_message(cancelled))
+    update = made.message("trip_updates").entity[0].trip_update
+    assert (update.trip.trip_id, len(update.stop_time_update)) == ("t1", 0)
+    assert found(result) == [("info", "stop_time_updates_removed", "trip_updates", 1, ("E01",))]
+
+
 def test_another_feed_is_filtered_where_it_is_named() -> None:
     step = FilterStopsByID(["E01"], feeds=["subway"])
     message = feed_message(trip_update("t", "E01", "A"))
