@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-PLATFORM = ("import_time", "first_publication", "realtime_update")
+PLATFORM = ("import_time", "first_publication")
 SCHEDULE = (
     "schedule_pipeline",
     "schedule_sound_transit",
@@ -19,9 +19,12 @@ SCHEDULE = (
     "schedule_large_feed",
     "schedule_publication",
 )
-REALTIME = ("realtime_pipeline", "realtime_archive", "schedule_index", "polling")
+REALTIME = ("realtime_update", "realtime_pipeline", "realtime_archive", "schedule_index", "polling")
+# Half an hour: by its name only.
+LONG = ("realtime_soak",)
 GROUPS = {"platform": PLATFORM, "schedule": SCHEDULE, "realtime": REALTIME}
-SCRIPTS = PLATFORM + SCHEDULE + REALTIME
+SCRIPTS = PLATFORM + SCHEDULE + REALTIME + LONG
+WITH_ROUNDS = frozenset(SCRIPTS) - frozenset(PLATFORM) - frozenset(LONG) - {"realtime_update"}
 
 
 def main() -> int:
@@ -44,7 +47,7 @@ def main() -> int:
 
 def _run(name: str, rounds: int | None) -> int:
     folder = Path(__file__).parent
-    options = ["--rounds", str(rounds)] if rounds is not None and name not in PLATFORM else []
+    options = ["--rounds", str(rounds)] if rounds is not None and name in WITH_ROUNDS else []
     script = folder / f"{name}.py"
     return subprocess.run([sys.executable, str(script), *options], cwd=folder.parent, check=False).returncode
 
