@@ -13,7 +13,8 @@ _NOON = time(12)
 
 def time_of_day_s(text: str) -> int | None:
     """Seconds since the start of the service day of ``H:MM:SS``; hours may pass 24. None if it is no time."""
-    parts = _TIME.fullmatch(text.strip())
+    # Protobuf hands out bytes in place of text that is not UTF-8.
+    parts = _TIME.fullmatch(text.strip()) if isinstance(text, str) else None
     return None if parts is None else int(parts[1]) * 3600 + int(parts[2]) * 60 + int(parts[3])
 
 

@@ -191,7 +191,8 @@ def _entity_changes(before: FeedMessage, after: FeedMessage) -> RowChanges:
         removed=removed.total(),
         added=(counts_after - counts_before).total(),
         changed=sum(entity != kept[entity.id].pop() for entity in before.entity[::-1] if kept.get(entity.id)),
-        removed_sample=tuple(removed)[:SAMPLE_SIZE],
+        # Protobuf hands out bytes in place of text that is not UTF-8.
+        removed_sample=tuple(one if isinstance(one, str) else repr(one) for one in list(removed)[:SAMPLE_SIZE]),
     )
 
 

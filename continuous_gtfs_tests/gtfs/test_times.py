@@ -29,6 +29,10 @@ def test_a_time_of_day_counts_from_the_start_of_the_service_day(text: str, secon
     assert time_of_day_s(text) == seconds
 
 
+def test_bytes_that_protobuf_gives_for_text_that_is_not_utf_8_are_no_time() -> None:
+    assert time_of_day_s(b"\xe9\xe9") is None  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("service_date", "start"),
     [

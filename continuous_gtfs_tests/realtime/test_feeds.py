@@ -11,7 +11,7 @@ from continuous_gtfs.pipeline.results import RowChanges
 from continuous_gtfs.pipeline.running import run_step, run_steps
 from continuous_gtfs.pipeline.step import step
 from continuous_gtfs.realtime.feeds import RealtimeFeeds
-from continuous_gtfs.realtime.messages import serialize_feed
+from continuous_gtfs.realtime.messages import parse_feed, serialize_feed
 from continuous_gtfs_tests.realtime.captures import feed_message, trip_update, vehicle
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -161,6 +161,17 @@ def test_entities_that_a_step_removed_added_and_changed_are_counted() -> None:
     assert results[0].changes == {"vehicle_positions": RowChanges(removed=1, added=1, changed=1, removed_sample=("1",))}
     assert results[1].changes == {"vehicle_positions": RowChanges(changed=2)}
     assert made.changed_since(feeds()) == {"vehicle_positions", "trip_updates"}
+
+
+def test_an_id_that_is_not_utf_8_is_told_as_text_where_it_is_removed() -> None:
+    @step(files=["vehicle_positions"])
+    def drop(feed: RealtimeFeeds) -> None:
+        del feed.edit("vehicle_positions").entity[0]
+
+    body = serialize_feed(feed_message({"id": "@@"})).replace(b"@@", b"\xe9\xe9")
+    read = RealtimeFeeds({"vehicle_positions": parse_feed(body, name="vehicle_positions")})
+    _, results = run_steps([drop], read, now=NOW)
+    assert results[0].changes["vehicle_positions"].removed_sample == (r"b'\xe9\xe9'",)
 
 
 def test_of_an_id_that_comes_twice_the_last_entity_is_the_one_that_stayed() -> None:

@@ -152,7 +152,7 @@ class _Ids:
         return (source, entity.id) in self._repeated
 
     def tell(self, into: str, context: StepContext) -> None:
-        repeated = [f"{entity_id} of {source}" for source, entity_id in sorted(self._repeated)]
+        repeated = [f"{entity_id} of {source}" for source, entity_id in sorted(self._repeated, key=repr)]
         report(context, "info", "entities_repeated", "entities that an earlier feed has too, kept once", into, repeated)
         if self._on_collision == "rename":
             what = "entities renamed, since an earlier feed has another one of the same id"

@@ -92,10 +92,14 @@ def report(
     context: StepContext, severity: Severity, code: str, what: str, feed_name: str | None, names: Iterable[object]
 ) -> None:
     """A finding with the number of ``names`` before ``what``, and some of them; nothing where there is none."""
-    # Protobuf hands out bytes in place of text that is not UTF-8.
-    shown = tuple(name if isinstance(name, str) else repr(name) for name in names)
+    shown = tuple(map(as_text, names))
     if shown:
         context.find(Finding(severity, code, f"{len(shown):,} {what}", feed_name, len(shown), shown))
+
+
+def as_text(name: object) -> str:
+    """A name as it is; protobuf hands out bytes in place of text that is not UTF-8, and takes none."""
+    return name if isinstance(name, str) else repr(name)
 
 
 def nothing_matched(context: StepContext, message: str) -> None:

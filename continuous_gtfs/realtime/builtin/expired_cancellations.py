@@ -17,6 +17,7 @@ from continuous_gtfs.pipeline.step import Step, StepContext
 from continuous_gtfs.realtime.builtin.cancellations import CANCELLED, Mentions, is_inserted
 from continuous_gtfs.realtime.builtin.entities import (
     PUBLISHED_TRIP_UPDATES,
+    as_text,
     drop_parts,
     named,
     nothing_matched,
@@ -90,7 +91,7 @@ class ExpireCancelledTrips(Step[RealtimeFeeds]):
         drop_parts(edited, over, "trip_update")
         taken = {entity.id for entity in edited.entity}
         for entity, start_date in kept:
-            added = edited.entity.add(id=unused(entity.id, taken))
+            added = edited.entity.add(id=unused(as_text(entity.id), taken))
             taken.add(added.id)
             added.trip_update.CopyFrom(entity.trip_update)
             # Said once which day is meant, or it would be taken for the next day's from 04:00 on, and for ever.

@@ -7,7 +7,7 @@ import pytest
 from google.transit.gtfs_realtime_pb2 import FeedMessage, TripDescriptor
 
 from continuous_gtfs.errors import StepDefinitionError
-from continuous_gtfs.realtime.messages import serialize_feed
+from continuous_gtfs.realtime.messages import parse_feed, serialize_feed
 from continuous_gtfs.realtime.steps import ExpireCancelledTrips
 from continuous_gtfs_tests.realtime.builtin.running import codes, found, ids, index_with, run, seattle
 from continuous_gtfs_tests.realtime.captures import feed_message
@@ -163,6 +163,11 @@ def test_a_cancellation_that_we_inserted_ourselves_is_not_carried_on() -> None:
         {"id": "canceled-by-dispatch"} | cancelled("T2", "20260701"),
     )
     assert carried_on(published)[0] == [("canceled-by-dispatch", "T2")]
+
+
+def test_a_cancellation_whose_id_is_not_utf_8_is_carried_on_under_one_that_is() -> None:
+    body = serialize_feed(feed_message({"id": "@@"} | cancelled("T1", "20260701"))).replace(b"@@", b"\xe9\xe9")
+    assert carried_on(parse_feed(body, name="published"))[0] == [(r"b'\xe9\xe9'", "T1")]
 
 
 def test_a_cancellation_without_a_date_is_not_carried_on_for_another_day() -> None:

@@ -86,14 +86,17 @@ vehicles = st.fixed_dictionaries(
     },
 )
 alerts = st.fixed_dictionaries({"informed_entity": st.lists(st.fixed_dictionaries({}, optional={"trip": trips}))})
-entities = st.fixed_dictionaries(
-    {"id": st.sampled_from("1234567")}, optional={"trip_update": updates, "vehicle": vehicles, "alert": alerts}
-)
+
+
+def entities(ids: str) -> st.SearchStrategy[dict[str, object]]:
+    return st.fixed_dictionaries(
+        {"id": st.sampled_from(ids)}, optional={"trip_update": updates, "vehicle": vehicles, "alert": alerts}
+    )
 
 
 @st.composite
-def messages(draw: st.DrawFn) -> FeedMessage:
-    made = draw(st.lists(entities, max_size=6))
+def messages(draw: st.DrawFn, ids: str = "1234567") -> FeedMessage:
+    made = draw(st.lists(entities(ids), max_size=6))
     message = feed_message(*made, timestamp=draw(st.sampled_from([0, int(NOW.timestamp()) - 20])))
     for part in with_parts(message):
         if draw(st.booleans()):
@@ -171,6 +174,28 @@ def test_a_step_changes_nothing_that_goes_in_loses_nothing_and_gives_the_same_by
     inputs: dict[str, object] = {"schedule_index": SMALL, "published_trip_updates": published}
     made, result = run_twice(step, before, now=NOW, inputs=inputs)
     assert_nothing_is_lost(before, made, result)
+
+
+def not_utf_8(message: FeedMessage) -> FeedMessage:
+    """The message as a vendor with another encoding sends it; protobuf hands out bytes for each such text."""
+    return parse_feed(serialize_feed(message).replace("é".encode(), b"\xe9\xe9"), name="of another encoding")
+
+
+@pytest.mark.parametrize("step", STEPS, ids=SHOWN)
+@settings(max_examples=40, deadline=None)
+@given(trip_updates=messages("1é"), vehicle_positions=messages("1é"), alerts=messages("1é"), published=messages("1é"))
+def test_text_that_is_not_utf_8_fails_no_step_and_all_that_it_tells_is_text(
+    step: Step[RealtimeFeeds],
+    trip_updates: FeedMessage,
+    vehicle_positions: FeedMessage,
+    alerts: FeedMessage,
+    published: FeedMessage,
+) -> None:
+    before = {"trip_updates": trip_updates, "vehicle_positions": vehicle_positions, "alerts": alerts}
+    inputs: dict[str, object] = {"schedule_index": SMALL, "published_trip_updates": not_utf_8(published)}
+    _, result = run_twice(step, {name: not_utf_8(each) for name, each in before.items()}, now=NOW, inputs=inputs)
+    assert all(isinstance(name, str) for changes in result.changes.values() for name in changes.removed_sample)
+    assert all(isinstance(name, str) for finding in result.findings for name in finding.sample)
 
 
 def feed_name(path: Path) -> str:
