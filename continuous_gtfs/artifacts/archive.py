@@ -99,10 +99,27 @@ class Archive:
                 known[version.version_id] = version
         return sorted(known.values(), key=_order)
 
-    def unpacked(self, environment: str, feed: str) -> list[FeedVersion]:
-        """The versions that have a record of their own, in the order of their ids."""
-        keys = self._store.list(f"versions/{environment}/{feed}/")
-        return [record for key in keys if (record := self._read_record(key))]
+    def unpacked(self, environment: str, feed: str, *, unreadable: list[str] | None = None) -> list[FeedVersion]:
+        """The versions that have a record of their own, in the order of their ids.
+
+        Args:
+            unreadable: Takes what is wrong with the records that cannot be read, a sentence each.
+
+        Raises:
+            ArchiveCorruptError: A record cannot be read, and ``unreadable`` is None.
+        """
+        found = []
+        for key in self._store.list(f"versions/{environment}/{feed}/"):
+            try:
+                record = self._read_record(key)
+            except ArchiveCorruptError as error:
+                if unreadable is None:
+                    raise
+                unreadable.append(str(error))
+                continue
+            if record:
+                found.append(record)
+        return found
 
     def latest(self, environment: str, feed: str) -> FeedVersion | None:
         """The version with the newest ``fetched_at``, from one read; None where none was archived."""

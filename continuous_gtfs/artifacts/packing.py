@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 
@@ -30,7 +30,7 @@ class PackResult:
     """What became of one hour of one feed.
 
     Attributes:
-        key: Of the pack; None where nothing was fetched.
+        key: Of the pack; None where nothing was fetched, or where the pack that is there cannot be read.
         fetched: Snapshots in the pack, as the vendor sent them.
         published: The same, as they went out.
         added: How many of these the pack did not have before.
@@ -83,17 +83,28 @@ class Packer:
             hours: Complete ones: what is fetched later comes into the pack only by packing again.
             kept: Ids of versions that stay as small files too.
 
+        Returns:
+            By hour. A record that cannot be read may be of any hour, and is told with the last one.
+
         Raises:
             StoreError: The store failed, or gave back other bytes than were written. Nothing was removed that is not
                 in a pack; the same call goes on.
-            ArchiveCorruptError: A record or a pack cannot be read.
         """
         by_hour: dict[datetime, list[FeedVersion]] = {}
-        for version in self._archive.unpacked(environment, feed):
+        unreadable: list[str] = []
+        for version in self._archive.unpacked(environment, feed, unreadable=unreadable):
             by_hour.setdefault(hour_of(version.fetched_at), []).append(version)
-        return {
-            hour: self._pack_hour(environment, feed, hour, by_hour.get(hour, ()), frozenset(kept)) for hour in hours
-        }
+        results: dict[datetime, PackResult] = {}
+        for hour in hours:
+            try:
+                results[hour] = self._pack_hour(environment, feed, hour, by_hour.get(hour, ()), frozenset(kept))
+            except ArchiveCorruptError as error:
+                # An hour whose pack is damaged must not keep the others from being packed.
+                results[hour] = PackResult(key=None, unreadable=(str(error),))
+        if unreadable and results:
+            last = max(results)
+            results[last] = replace(results[last], unreadable=(*results[last].unreadable, *unreadable))
+        return results
 
     def _pack_hour(
         self, environment: str, feed: str, hour: datetime, versions: Iterable[FeedVersion], kept: frozenset[str]

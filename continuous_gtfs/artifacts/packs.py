@@ -39,6 +39,17 @@ def parse_hour(name: str) -> datetime | None:
         return None
 
 
+def made_at_of(version_id: str) -> float | None:
+    """POSIX seconds that a realtime version's id begins with, 0 for none; None for an id that is not of this form."""
+    match = _REALTIME_ID.fullmatch(version_id)
+    if match is None:
+        return None
+    made_at = float(match[1])
+    while made_at >= _TOO_HIGH:
+        made_at /= 1000
+    return made_at
+
+
 def pack_key(environment: str, feed: str, hour: datetime) -> str:
     return f"{_folder(environment, feed)}{hour_name(hour)}.parquet"
 
@@ -103,12 +114,9 @@ class Packs:
         A feed is fetched seconds after it was made, so that is one pack, at times two; only a feed whose clock is
         wrong, or an id that does not exist, costs more.
         """
-        match = _REALTIME_ID.fullmatch(version_id)
-        if match is None:
+        made_at = made_at_of(version_id)
+        if made_at is None:
             return None
-        made_at = float(match[1])
-        while made_at >= _TOO_HIGH:
-            made_at /= 1000
         hours = sorted(self.hours(environment, feed), key=lambda hour: abs(hour.timestamp() + 1800 - made_at))
         for hour in hours:
             if pack := self.open(environment, feed, hour):

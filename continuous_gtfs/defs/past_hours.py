@@ -82,7 +82,7 @@ class PastHours:
         self._archive = Archive(store)
         self._packs = Packs(store)
         self._published = PublishedSnapshots(store)
-        self._unpacked = {feed: self._archive.unpacked(environment, feed) for feed in feeds}
+        self._unpacked = {feed: self._archive.unpacked(environment, feed, unreadable=self.unreadable) for feed in feeds}
         self._indexes: dict[str, PublishedSchedule] = {}
         self._bodies: dict[str, tuple[str, bytes]] = {}
 

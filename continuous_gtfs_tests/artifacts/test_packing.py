@@ -18,7 +18,7 @@ from continuous_gtfs.artifacts.packing import Packer, PackResult
 from continuous_gtfs.artifacts.packs import Packs, pack_key
 from continuous_gtfs.artifacts.published_snapshots import PublishedSnapshots, snapshot_key
 from continuous_gtfs.artifacts.store import Store
-from continuous_gtfs.errors import ArchiveCorruptError, StoreError
+from continuous_gtfs.errors import StoreError
 from continuous_gtfs.versions import FeedVersion
 from continuous_gtfs_tests.artifacts.publishing import CrashError, WatchedStore, crash_at
 from continuous_gtfs_tests.artifacts.snapshots import (
@@ -276,12 +276,25 @@ def test_nothing_is_removed_where_the_pack_does_not_read_back_as_it_was_written(
 
 
 def test_a_damaged_pack_is_named_and_nothing_is_removed_or_overwritten(store: LocalStore) -> None:
-    fill(store, 3)
+    versions = fill(store, 3)
     store.put_new(KEY, b"PAR1 no more", content_type="test")
-    with pytest.raises(ArchiveCorruptError, match=KEY):
-        pack(store)
+    fill(store, 2, start=NEXT_HOUR)
+    results = Packer(store, COLUMNS).pack("production", FEED, [HOUR, NEXT_HOUR])
+    assert KEY in results[HOUR].unreadable[0]
+    assert results[NEXT_HOUR].fetched == 2
     assert store.read(KEY) == b"PAR1 no more"
-    assert len(list(store.list("versions/"))) == 3
+    assert all(store.stat(record_key("production", FEED, version.version_id)) for version in versions)
+
+
+def test_a_record_that_cannot_be_read_is_told_and_the_others_are_packed(store: LocalStore) -> None:
+    versions = fill(store, 3)
+    with_newer(store)
+    rotten = record_key("production", FEED, versions[1].version_id)
+    (store.root / rotten).write_bytes(b"{rot")
+    result = pack(store)
+    assert result.fetched == 2
+    assert [rotten in sentence for sentence in result.unreadable] == [True]
+    assert (store.root / rotten).read_bytes() == b"{rot"
 
 
 def test_a_snapshot_that_is_lost_is_told_and_the_others_are_packed(store: LocalStore) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from continuous_gtfs.artifacts.archive import Archive
+from continuous_gtfs.artifacts.archive import Archive, blob_key, record_key
 from continuous_gtfs.artifacts.local import LocalStore
 from continuous_gtfs.artifacts.packing import Packer
-from continuous_gtfs.artifacts.published_snapshots import PublishedSnapshots
+from continuous_gtfs.artifacts.packs import hour_of, pack_key
+from continuous_gtfs.artifacts.published_snapshots import PublishedSnapshots, snapshot_key
 from continuous_gtfs.artifacts.unpacked_hours import Span, spans_to_pack
 from continuous_gtfs_tests.artifacts.publishing import WatchedStore
 from continuous_gtfs_tests.artifacts.snapshots import COLUMNS, FEED, HOUR, fill, published_of, version_of
@@ -69,6 +71,42 @@ def test_after_some_rounds_nothing_waits(store: LocalStore) -> None:
             Packer(store, COLUMNS).pack("production", FEED, within)
     assert rounds <= 4
     assert len(list(store.list("versions/"))) <= 2
+
+
+@pytest.mark.parametrize("lost", ["bytes", "record", "publication", "pack"])
+def test_what_can_never_be_packed_holds_up_nothing_but_itself(store: LocalStore, lost: str) -> None:
+    bad = save(store, -30.5)
+    others = {save(store, number) for number in (-60.5, -100.5, -100.6, -150.5)}
+    version = Archive(store).find("production", FEED, bad)
+    assert version is not None
+    snapshot = published_of(version, b"made")
+    keys = {
+        "bytes": blob_key(version.body_digest),
+        "record": record_key("production", FEED, bad),
+        "publication": snapshot_key(snapshot),
+        "pack": pack_key("production", FEED, hour_of(version.fetched_at)),
+    }
+    if lost == "publication":
+        PublishedSnapshots(store).save(snapshot, b"made")
+    elif lost == "pack":
+        store.put_new(keys[lost], b"", content_type="test")
+    (store.root / keys[lost]).write_bytes(b"{rot")
+    for number in range(24):
+        for first, last in spans_to_pack(store, "production", [FEED], last=HOUR + hours(number)):
+            within = [first + hours(number) for number in range((last - first) // hours(1) + 1)]
+            Packer(store, COLUMNS).pack("production", FEED, within)
+    left = {key.rpartition("/")[2].removesuffix(".json") for key in store.list("versions/")}
+    assert not left & others
+    assert (store.root / keys[lost]).read_bytes() == b"{rot"
+
+
+def test_a_version_in_milliseconds_is_waited_for_like_another(store: LocalStore) -> None:
+    at = HOUR - hours(2.5)
+    version = version_of(b"fine", at)
+    version = replace(version, version_id=f"{int(at.timestamp() * 1000)}-{version.body_digest[:12]}")
+    Archive(store).save(version, b"fine")
+    save(store, -50.5)
+    assert spans(store)[0] == (HOUR - hours(3), HOUR)
 
 
 def test_a_version_made_before_the_hour_and_fetched_in_it_is_of_that_hour(store: LocalStore) -> None:
