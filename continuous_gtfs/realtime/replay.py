@@ -78,7 +78,7 @@ class Replayed:
 
 
 class Replay:
-    """Replays moments in the order of time; each is held against the one before it, as the guards do.
+    """Replays moments in the order of time; each is held against the one that went out before it, as the guards do.
 
     Args:
         environment: For errors.
@@ -129,9 +129,10 @@ class Replay:
         failed = [guard for guard in guards if not guard.passed and guard.guard not in moment.accepted]
         if told := "; ".join(f"{guard.guard}: {guard.message}" for guard in failed):
             return self._replayed(moment, told, is_failure=False)
-        self._live[feed] = LiveFeed(header_timestamp=header_timestamp(made.raw[feed]), entities=entity_count(message))
         if moment.published is None:
+            # It never went out, so what came after it must not be held against it.
             return self._replayed(moment, "", is_failure=False)
+        self._live[feed] = LiveFeed(header_timestamp=header_timestamp(made.raw[feed]), entities=entity_count(message))
         after = made.feeds.to_bytes(feed)
         if after == moment.published:
             return _as(moment, "same")

@@ -173,6 +173,13 @@ def test_what_was_not_published_passes_today_or_still_does_not() -> None:
     assert [result.outcome for result in results] == ["still_not_published", "passes_today"]
 
 
+def test_what_never_went_out_makes_nothing_after_it_a_step_back() -> None:
+    """As it is listed by when it was fetched, a version that was overtaken comes before the publication of an older."""
+    older, overtaken = vehicles(1, "S1"), vehicles(2, "S1")
+    results = replayed([], moment(2, overtaken, None), moment(3, older, older))
+    assert [result.outcome for result in results] == ["passes_today", "same"]
+
+
 def test_other_entity_ids_alone_are_no_difference_and_are_counted() -> None:
     body = vehicles(0, "S1", "S2")
     renamed = FeedMessage.FromString(body)
