@@ -20,11 +20,13 @@ SCHEDULE = (
     "schedule_publication",
 )
 REALTIME = ("realtime_update", "realtime_pipeline", "realtime_archive", "schedule_index", "polling")
-# Half an hour: by its name only.
-LONG = ("realtime_soak",)
+# Half an hour and some minutes: by their names only.
+LONG = ("realtime_soak", "forked_runs")
 GROUPS = {"platform": PLATFORM, "schedule": SCHEDULE, "realtime": REALTIME}
 SCRIPTS = PLATFORM + SCHEDULE + REALTIME + LONG
-WITH_ROUNDS = frozenset(SCRIPTS) - frozenset(PLATFORM) - frozenset(LONG) - {"realtime_update"}
+WITH_ROUNDS = (
+    frozenset(SCRIPTS) - frozenset(PLATFORM) - frozenset(LONG) - {"realtime_update", "realtime_archive", "polling"}
+)
 
 
 def main() -> int:
