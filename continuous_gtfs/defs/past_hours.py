@@ -82,14 +82,14 @@ class PastHours:
         self._archive = Archive(store)
         self._packs = Packs(store)
         self._published = PublishedSnapshots(store)
-        self._unpacked = {feed: self._archive.unpacked(environment, feed, unreadable=self.unreadable) for feed in feeds}
+        self._unpacked: dict[str, list[FeedVersion]] = {}
         self._indexes: dict[str, PublishedSchedule] = {}
         self._bodies: dict[str, tuple[str, bytes]] = {}
 
     def moments(self, hour: datetime) -> Iterator[Moment]:
         """What was published of the versions of an hour, and those of which nothing was, in the order of time."""
         found = {feed: self._feed_hour(feed, hour) for feed in self._feeds}
-        planned = [*self._publications(found), *self._unpublished(found)]
+        planned = [*self._publications(found), *self._unpublished(found, hour)]
         for one in sorted(planned, key=lambda one: (one.at, self._feeds.index(one.feed))):
             try:
                 bodies = {feed: self._body(found.get(feed), version) for feed, version in one.inputs.items()}
@@ -125,7 +125,7 @@ class PastHours:
 
     def _feed_hour(self, feed: str, hour: datetime) -> _FeedHour:
         found = _FeedHour()
-        for version in self._unpacked[feed]:
+        for version in self._small(feed):
             if hour_of(version.fetched_at) == hour:
                 found.add(version, partial(self._archive.read, version))
         for key in self._published.keys(self._environment, feed, hour):
@@ -141,6 +141,12 @@ class PastHours:
             for record in pack.records:
                 found.add(record, partial(pack.body, record))
         return found
+
+    def _small(self, feed: str) -> list[FeedVersion]:
+        """The versions of a feed that have a record of their own."""
+        if feed not in self._unpacked:
+            self._unpacked[feed] = self._archive.unpacked(self._environment, feed, unreadable=self.unreadable)
+        return self._unpacked[feed]
 
     def _read_kept(self, key: str) -> bytes:
         kept = self._published.read(key)
@@ -164,34 +170,52 @@ class PastHours:
                     accepted=frozenset(facts.get("accepted", ())),
                 )
 
-    def _unpublished(self, found: Mapping[str, _FeedHour]) -> Iterator[_Planned]:
-        """Versions that no publication was made of, with what was newest of the other feeds."""
+    def _unpublished(self, found: Mapping[str, _FeedHour], hour: datetime) -> Iterator[_Planned]:
+        """Versions that no publication was made of, with what was newest of the other feeds that runs had then."""
         snapshots = [snapshot for of_hour in found.values() for snapshot, _ in of_hour.published.values()]
         labels = sorted((snapshot.published_at, str(snapshot.facts["schedule"])) for snapshot in snapshots)
-        for feed, of_hour in found.items():
-            published = {snapshot.version.version_id for snapshot, _ in of_hour.published.values()}
-            for version in of_hour.versions.values():
-                if version.version_id in published:
-                    continue
-                at = version.fetched_at
-                newest = {
-                    name: max(earlier, key=lambda one: one.fetched_at)
-                    for name, other in found.items()
-                    if (earlier := [one for one in other.versions.values() if one.fetched_at <= at])
-                }
-                # As the last publication before it, or else the first of the hour.
-                known = [label for published_at, label in labels if published_at <= at][-1:] or [
-                    label for _, label in labels[:1]
-                ]
-                newest[feed] = version
-                yield _Planned(
-                    feed,
-                    version,
-                    at=at,
-                    steps_at=at,
-                    inputs=newest,
-                    schedule=known[0] if known else "",
-                )
+        published = {(one.version.feed, one.version.version_id) for one in snapshots}
+        of_none = [
+            version
+            for feed, of_hour in found.items()
+            for version in of_hour.versions.values()
+            if (feed, version.version_id) not in published
+        ]
+        if not of_none:
+            return
+        # Also those that only steps read, which are not among the published feeds.
+        names_of_inputs = dict.fromkeys(name for snapshot in snapshots for name in snapshot.facts["inputs"])
+        inputs = {
+            name: self._until(name, hour, found.get(name)) for name in dict.fromkeys([*names_of_inputs, *self._feeds])
+        }
+        for version in of_none:
+            at = version.fetched_at
+            newest = {
+                name: max(earlier, key=lambda one: one.fetched_at)
+                for name, versions in inputs.items()
+                if (earlier := [one for one in versions if one.fetched_at <= at])
+            }
+            # As the last publication before it, or else the first of the hour.
+            known = [label for published_at, label in labels if published_at <= at][-1:] or [
+                label for _, label in labels[:1]
+            ]
+            yield _Planned(
+                version.feed,
+                version,
+                at=at,
+                steps_at=at,
+                inputs=newest | {version.feed: version},
+                schedule=known[0] if known else "",
+            )
+
+    def _until(self, feed: str, hour: datetime, of_hour: _FeedHour | None) -> list[FeedVersion]:
+        """A feed's versions of the hour, and the newest one before it, however long before that was."""
+        versions = list((of_hour or self._feed_hour(feed, hour)).versions.values())
+        before = [version for version in self._small(feed) if version.fetched_at < hour]
+        packed = [earlier for earlier in self._packs.hours(self._environment, feed) if earlier < hour]
+        if packed and (pack := self._packs.open(self._environment, feed, packed[-1])):
+            before += [record for record in pack.records if isinstance(record, FeedVersion)]
+        return versions + sorted(before, key=lambda version: version.fetched_at)[-1:]
 
     def _body(self, of_hour: _FeedHour | None, version: FeedVersion) -> bytes:
         """The bytes of an input; of a feed that stands still the same again and again."""

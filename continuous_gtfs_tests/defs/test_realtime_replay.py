@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
+import pytest
 from dagster import ExecuteInProcessResult
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 from google.transit.gtfs_realtime_pb2 import FeedMessage
@@ -16,8 +17,10 @@ from continuous_gtfs import names
 from continuous_gtfs.agencies.sound_transit.realtime import STEPS
 from continuous_gtfs.artifacts.archive import blob_key
 from continuous_gtfs.artifacts.opening import open_store
+from continuous_gtfs.artifacts.packing import Packer
 from continuous_gtfs.artifacts.packs import hour_name
 from continuous_gtfs.defs import keys
+from continuous_gtfs.defs.realtime_archive import ENTITIES
 from continuous_gtfs.gtfs.schedule_index import ScheduleIndex
 from continuous_gtfs.pipeline.step import Step, StepContext, step
 from continuous_gtfs.realtime.feeds import RealtimeFeeds
@@ -186,6 +189,32 @@ def test_a_run_may_have_had_its_other_feed_from_the_hour_before(bench: Bench) ->
     replay(bench, [look])
     assert seen == [7]
     assert report(bench)["outcomes"] == {TU: {"same": 1}}
+
+
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_a_version_that_was_not_published_is_replayed_with_the_inputs_of_then(bench: Bench, is_packed: bool) -> None:
+    """Among them one that stood still for hours, and one that only steps read."""
+    seen: list[dict[str, int]] = []
+
+    @step(files=[])
+    def look(feed: RealtimeFeeds) -> None:
+        seen.append({name: len(feed.message(name).entity) for name in feed.names})
+
+    hours_ago = LAST_HOUR - timedelta(hours=3)
+    bench.archive("production", TU, trip_updates(hours_ago, count=5), hours_ago)
+    at = LAST_HOUR + timedelta(seconds=30)
+    source = bench.archive("production", "positions_of_ferries", vehicles(at, count=2), at)
+    published = bench.archive("production", VP, vehicles(at, count=4), at)
+    keep_published(bench, VP, {VP: published, source.feed: source}, vehicles(at, count=4))
+    later = at + timedelta(seconds=30)
+    bench.archive("production", VP, vehicles(later, count=3), later)
+    if is_packed:
+        for feed, snapshot in ((VP, vehicles), (TU, trip_updates), (source.feed, vehicles)):
+            bench.archive("production", feed, snapshot(LAST_HOUR + HOUR), LAST_HOUR + HOUR)
+            packer = Packer(open_store(bench.artifacts.archive_url), ENTITIES)
+            packer.pack("production", feed, [hours_ago, LAST_HOUR])
+    assert replay(bench, [look]).success
+    assert seen == [{VP: 4, source.feed: 2}, {VP: 3, source.feed: 2, TU: 5}]
 
 
 def test_a_snapshot_that_is_lost_is_left_out_and_told(bench: Bench) -> None:
