@@ -17,7 +17,7 @@ from dagster._serdes import serialize_value
 
 from continuous_gtfs.instance.forked_run import WORKER_TAG, Worker, started_at
 from continuous_gtfs.instance.warm import NotWarmError, WarmProcess
-from continuous_gtfs_tests.instance.conftest import Station, children_of, wait_for
+from continuous_gtfs_tests.instance.station import Station, children_of, wait_for
 
 
 def test_a_run_is_forked_from_the_warm_process(station: Station) -> None:
