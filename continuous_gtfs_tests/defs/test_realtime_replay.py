@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar
@@ -200,10 +201,13 @@ def test_a_version_that_was_not_published_is_replayed_with_the_inputs_of_then(be
     def look(feed: RealtimeFeeds) -> None:
         seen.append({name: len(feed.message(name).entity) for name in feed.names})
 
+    ferries = next(source for source in bench.agency.feeds if source.feed_id == f"production/{VP}")
+    ferries = replace(ferries, feed="positions_of_ferries", is_published=False)
+    bench.agency = replace(bench.agency, feeds=(*bench.agency.feeds, ferries))
     hours_ago = LAST_HOUR - timedelta(hours=3)
     bench.archive("production", TU, trip_updates(hours_ago, count=5), hours_ago)
     at = LAST_HOUR + timedelta(seconds=30)
-    source = bench.archive("production", "positions_of_ferries", vehicles(at, count=2), at)
+    source = bench.archive("production", ferries.feed, vehicles(at, count=2), at)
     published = bench.archive("production", VP, vehicles(at, count=4), at)
     keep_published(bench, VP, {VP: published, source.feed: source}, vehicles(at, count=4))
     later = at + timedelta(seconds=30)
