@@ -59,6 +59,9 @@ class Archive:
             )
         self._save_blob(digest, body)
         recorded = self._advance(record_key(version.environment, version.feed, version.version_id), version)
+        # A removal may have taken the bytes before there was a record that it could have seen.
+        if recorded.body_digest == digest and self._store.stat(blob_key(digest)) is None:
+            self._save_blob(digest, body)
         self._advance(latest_key(version.environment, version.feed), recorded, is_pointer=True)
         return recorded
 

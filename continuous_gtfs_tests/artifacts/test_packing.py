@@ -192,6 +192,23 @@ def test_bytes_that_another_environment_begins_to_refer_to_during_the_removal_ar
     assert store.stat(blob_key(in_qa.body_digest))
 
 
+def test_bytes_that_a_whole_removal_takes_while_they_are_saved_elsewhere_are_stored_again(store: LocalStore) -> None:
+    (version,) = fill(store, 1)
+    with_newer(store)
+    (body,) = bodies(1)
+    in_qa = version_of(body, NEXT_HOUR, environment="qa", made_at=HOUR - timedelta(seconds=3))
+    packed: list[PackResult] = []
+
+    def pack_meanwhile(number: int, method: str, key: str) -> None:
+        if key == record_key("qa", FEED, in_qa.version_id) and not packed:
+            packed.append(pack(store))
+
+    Archive(WatchedStore(store, before=pack_meanwhile)).save(in_qa, body)
+    assert packed[0].removed
+    assert in_qa.version_id == version.version_id
+    assert Archive(store).read(in_qa) == body
+
+
 def test_a_version_that_comes_back_during_the_removal_is_whole_afterwards(store: LocalStore) -> None:
     (version,) = fill(store, 1)
     with_newer(store)
