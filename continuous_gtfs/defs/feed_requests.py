@@ -142,7 +142,8 @@ class FeedRequests:
 
     async def wait(self, until: float) -> None:
         """Until a request has ended, or one is due, or ``until``; takes the answers."""
-        if self.next_at <= self.last_at:
+        # What fell due just before the last moment and was not begun by then is for the next tick.
+        if self.now() <= self.last_at and self.next_at <= self.last_at:
             until = min(until, self.next_at)
         seconds = max(0.0, until - self.now()) if until < float("inf") else None
         if self._under_way:

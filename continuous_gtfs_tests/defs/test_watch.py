@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from continuous_gtfs import names
 from continuous_gtfs.defs.cursor import Cursor
 from continuous_gtfs.defs.decisions import RunFacts, RunState, Trigger
-from continuous_gtfs.defs.feed_requests import seconds_to_wait
+from continuous_gtfs.defs.feed_requests import FeedRequests, seconds_to_wait
 from continuous_gtfs.defs.watch import watch
 from continuous_gtfs.defs.watch_seams import History, Vendor, WatchResult, WatchTiming
 from continuous_gtfs.errors import StoreError, UnreadableMessageError
@@ -134,6 +134,35 @@ def test_a_feed_whose_sibling_does_not_come_is_not_held_beyond_the_window() -> N
     assert result.trigger is Trigger.NEW_VERSION
     assert result.changed == {VP}
     assert cursor.requested == {VP: "2", TU: "1"}, "the run carries the newest known version of the sibling"
+
+
+def test_a_feed_that_fell_due_too_late_for_the_tick_is_not_waited_for_in_vain() -> None:
+    async def rounds_until_the_other_answers() -> int:
+        vendor = ScriptedVendor({VP: [NotModified()], TU: [NotModified()]})
+
+        async def fetch(source: FeedSource, etag: str | None, last_modified: str | None) -> FetchOutcome:
+            await asyncio.sleep(0.3)
+            return await vendor.fetch(source, etag, last_modified)
+
+        seams = Vendor(fetch=fetch, identify=identify, save=vendor.save, history=vendor.history)
+        cursor = quiet_cursor()
+        # Asked a moment ago at the usual cadence, it falls due while the other is under way and the tick is too old.
+        cursor.feeds[TU].polls.note_request(time.time() - 5 + 0.1, Pace.of(USUAL_CADENCE[1]))
+        timing = replace(TIMING, tick_s=0.4 + 0.1)
+        requests = FeedRequests(USUAL_CADENCE, cursor, seams, WatchResult(), timing, on_new=lambda: None)
+        requests.start_due()
+        assert requests.under_way == {VP}
+        while requests.now() <= requests.last_at:
+            await asyncio.sleep(0.01)
+        assert requests.next_at <= requests.last_at, "it did not fall due before the last moment"
+        rounds = 0
+        while requests.under_way:
+            requests.start_due()
+            await requests.wait(float("inf"))
+            rounds += 1
+        return rounds
+
+    assert asyncio.run(rounds_until_the_other_answers()) == 1
 
 
 def test_a_hanging_feed_does_not_hold_up_its_sibling() -> None:
