@@ -210,7 +210,13 @@ def _judged(
         made.message(name),
         raw=raw,
         duplicates=duplicates,
-        live=None if live is None else LiveFeed(header_timestamp=header_timestamp(live), entities=entity_count(live)),
+        live=None
+        if live is None
+        else LiveFeed(
+            header_timestamp=header_timestamp(live),
+            entities=entity_count(live),
+            made_timestamp=header_timestamp(live),
+        ),
         index=index,
         thresholds=thresholds,
         now=now,

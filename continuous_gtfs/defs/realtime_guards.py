@@ -128,6 +128,7 @@ def _live_feed(live: Manifest, feed: str) -> LiveFeed:
     return LiveFeed(
         header_timestamp=int(timestamp) if timestamp and not isinstance(timestamp, str) else None,
         entities=live.facts.get("entities", {}).get(feed),
+        made_timestamp=live.facts.get("header_timestamps", {}).get(feed),
     )
 
 

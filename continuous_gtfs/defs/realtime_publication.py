@@ -33,6 +33,7 @@ from continuous_gtfs.pipeline.step import Step
 from continuous_gtfs.realtime.encoding import feed_to_json
 from continuous_gtfs.realtime.feeds import RealtimeFeeds
 from continuous_gtfs.realtime.guards.entities import entity_count
+from continuous_gtfs.realtime.messages import header_timestamp
 from continuous_gtfs.versions import FeedVersion
 
 
@@ -143,6 +144,7 @@ def _facts(
         "schedule": transformed.schedule.label,
         **({"published_inputs": transformed.published} if transformed.published else {}),
         "entities": {feed: entity_count(transformed.feeds.message(feed)) for feed in transformed.versions},
+        "header_timestamps": {feed: header_timestamp(transformed.feeds.message(feed)) for feed in transformed.versions},
         "code_version": code_version(steps, __version__),
         "package_version": __version__,
         "step_hashes": {step.name: step.source_hash() for step in steps},

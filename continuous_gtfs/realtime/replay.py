@@ -132,7 +132,11 @@ class Replay:
         if moment.published is None:
             # It never went out, so what came after it must not be held against it.
             return self._replayed(moment, "", is_failure=False)
-        self._live[feed] = LiveFeed(header_timestamp=header_timestamp(made.raw[feed]), entities=entity_count(message))
+        self._live[feed] = LiveFeed(
+            header_timestamp=header_timestamp(made.raw[feed]),
+            entities=entity_count(message),
+            made_timestamp=header_timestamp(message),
+        )
         after = made.feeds.to_bytes(feed)
         if after == moment.published:
             return _as(moment, "same")

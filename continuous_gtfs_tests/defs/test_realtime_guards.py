@@ -79,7 +79,7 @@ REFUSED: dict[str, tuple[Make, str]] = {
     "future": (lambda at: vehicles(at + timedelta(seconds=60), 20), "header_is_not_in_the_future"),
     "back in time": (
         lambda at: vehicles(at - timedelta(seconds=60), 20),
-        "header_does_not_go_back: the vendor has gone back in time",
+        "header_does_not_go_back: the feed has gone back in time",
     ),
     "one id for all": (
         lambda at: of_vehicles(at, ["same"] * 20),

@@ -45,8 +45,10 @@ class CombineFeeds(Step[RealtimeFeeds]):
         timestamp: Of the header, which says how old the content is: the ``oldest`` of the sources that were used, so
             that the one vendor who still sends does not make the other's old data look fresh. ``newest`` if an old
             source must not make consumers drop the others.
-        max_source_age: A source whose header is older than this by the clock of the run is left out, with a warning.
-            None takes each as it is. ``into`` itself is always used.
+        max_source_age: A source whose header is older than this by the clock of the run, or has no timestamp, is left
+            out, with a warning. None takes each as it is. ``into`` itself is always used. The default is less than the
+            guards' ``header_age_s``, so that a source that stands still is left out before it stops ``into`` too;
+            change them together.
     """
 
     into: str
@@ -54,7 +56,7 @@ class CombineFeeds(Step[RealtimeFeeds]):
     sources: Collection[str]
     on_collision: Literal["rename", "report"] = "rename"
     timestamp: Literal["oldest", "newest"] = "oldest"
-    max_source_age: timedelta | None = None
+    max_source_age: timedelta | None = timedelta(seconds=75)
     name: str = "CombineFeeds"
     files: frozenset[str] | None = field(default=None, init=False, repr=False)
 

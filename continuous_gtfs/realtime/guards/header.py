@@ -102,7 +102,7 @@ def header_back(message: FeedMessage, *, live_timestamp: int | None, max_back_s:
         threshold=max_back_s,
         unit="s",
         message=(
-            f"the vendor has gone back in time: the header timestamp {timestamp} is {back_s} s older than the one that "
+            f"the feed has gone back in time: the header timestamp {timestamp} is {back_s} s older than the one that "
             f"is live, and it was fetched later; at most {max_back_s:g} s may be"
         )
         if back_s

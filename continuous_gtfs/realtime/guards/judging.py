@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from google.transit.gtfs_realtime_pb2 import FeedMessage
@@ -42,10 +42,13 @@ class LiveFeed:
     Attributes:
         header_timestamp: POSIX seconds of the vendor's header; None where it had none.
         entities: See ``entity_count``; None where that is not known.
+        made_timestamp: POSIX seconds of the header that consumers read, which steps may have written; None where it has
+            none or that is not known.
     """
 
     header_timestamp: int | None
     entities: int | None
+    made_timestamp: int | None = None
 
 
 def judge_feed(
@@ -64,7 +67,8 @@ def judge_feed(
     Args:
         name: ``vehicle_positions``.
         made: What would be published.
-        raw: What the vendor sent. Its header is judged, since a step may have written another.
+        raw: What the vendor sent. Its header is judged, since a step may have written another; and the one that was
+            written too, since it may be that of an older feed.
         duplicates: What was dropped to make ``made``.
         live: None where nothing is.
         index: Of the published schedule; None where there is none.
@@ -75,14 +79,36 @@ def judge_feed(
     covering = index if index is not None and index.covers(now) else None
     return [
         full_dataset(raw),
-        header_age(raw, now=now, max_age_s=thresholds.header_age_s),
-        header_ahead(raw, now=now, max_ahead_s=thresholds.header_ahead_s),
-        header_back(raw, live_timestamp=live.header_timestamp if live else None, max_back_s=thresholds.header_back_s),
+        *_dated(made, raw, live, thresholds, now),
         entity_ids_are_unique(
             duplicates, max_percent=thresholds.duplicate_ids_percent, least_count=thresholds.least_count
         ),
         *_counted(name, made, raw, live, covering, thresholds, now),
         *_referred(made, covering, index, thresholds),
+    ]
+
+
+def _dated(
+    made: FeedMessage, raw: FeedMessage, live: LiveFeed | None, thresholds: RealtimeThresholds, now: datetime
+) -> list[GuardResult]:
+    """Age, clock and course of the vendor's header; where that passes, of the one that the steps made."""
+
+    def judged(message: FeedMessage, live_timestamp: int | None) -> list[GuardResult]:
+        return [
+            header_age(message, now=now, max_age_s=thresholds.header_age_s),
+            header_ahead(message, now=now, max_ahead_s=thresholds.header_ahead_s),
+            header_back(message, live_timestamp=live_timestamp, max_back_s=thresholds.header_back_s),
+        ]
+
+    of_raw = judged(raw, live.header_timestamp if live else None)
+    if header_timestamp(made) is None:
+        return of_raw
+    of_made = judged(made, live.made_timestamp if live else None)
+    return [
+        replace(own, message=f"in the header that the steps made: {own.message}")
+        if vendors.passed and not own.passed
+        else vendors
+        for vendors, own in zip(of_raw, of_made, strict=True)
     ]
 
 

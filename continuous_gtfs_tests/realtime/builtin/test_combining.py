@@ -1,17 +1,25 @@
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from google.transit.gtfs_realtime_pb2 import FeedHeader, FeedMessage
 
 from continuous_gtfs.errors import StepDefinitionError, StepFailedError
+from continuous_gtfs.pipeline.results import StepResult
+from continuous_gtfs.realtime.feeds import RealtimeFeeds
 from continuous_gtfs.realtime.steps import CombineFeeds
-from continuous_gtfs_tests.realtime.builtin.running import NOW, codes, found, ids, run
+from continuous_gtfs_tests.realtime.builtin.running import codes, found, ids
+from continuous_gtfs_tests.realtime.builtin.running import run as run_at
 from continuous_gtfs_tests.realtime.captures import feed_message, trip_update, vehicle
 
-STAMP = int(NOW.timestamp())
+STAMP = 1_700_000_030
+
+
+def run(step: CombineFeeds, **messages: FeedMessage) -> tuple[RealtimeFeeds, StepResult]:
+    """Half a minute after what the feeds say where they say nothing else."""
+    return run_at(step, now=datetime.fromtimestamp(STAMP, UTC), **messages)
 
 
 def vehicles(*pairs: tuple[str, str], **header: Any) -> FeedMessage:
@@ -148,7 +156,7 @@ def test_the_header_is_as_old_as_its_oldest_source_unless_the_newest_is_asked_fo
 
 def test_a_source_without_a_timestamp_says_nothing_of_the_age() -> None:
     made, _ = run(
-        CombineFeeds("vehicle_positions", sources=["b"]),
+        CombineFeeds("vehicle_positions", sources=["b"], max_source_age=None),
         vehicle_positions=vehicles(("1", "a"), timestamp=1_700_000_030),
         b=vehicles(("2", "b"), timestamp=0),
     )
@@ -164,6 +172,18 @@ def test_a_source_that_is_too_old_is_left_out_with_a_warning(age_s: int | None, 
     )
     assert ids(made.message("vehicle_positions")) == (["1", "2"] if is_used else ["1"])
     assert ("source_too_old" in codes(result)) is not is_used
+
+
+@pytest.mark.parametrize(("age_s", "is_used"), [(75, True), (76, False), (7200, False)])
+def test_a_source_that_stands_still_is_left_out_before_the_guards_would_stop_the_whole_feed(
+    age_s: int, is_used: bool
+) -> None:
+    made, _ = run(
+        CombineFeeds("vehicle_positions", sources=["b"]),
+        vehicle_positions=vehicles(("1", "a"), timestamp=STAMP),
+        b=vehicles(("2", "b"), timestamp=STAMP - age_s),
+    )
+    assert made.message("vehicle_positions").header.timestamp == (STAMP - age_s if is_used else STAMP)
 
 
 def test_a_feed_that_is_not_there_is_a_warning_and_the_rest_is_combined() -> None:

@@ -44,7 +44,9 @@ STEPS: list[Step[RealtimeFeeds]] = [
     FilterStopsByID(["A", "B"], matches="^C", empty_trip_update="drop"),
     FilterStopsByID(matches="."),
     CombineFeeds("trip_updates", sources=["vehicle_positions"]),
-    CombineFeeds("vehicle_positions", sources=["trip_updates", "vehicle_positions"], on_collision="report"),
+    CombineFeeds(
+        "vehicle_positions", sources=["trip_updates", "vehicle_positions"], on_collision="report", max_source_age=None
+    ),
     ConvertScheduledToNew(),
     DropStaleVehicles(timedelta(minutes=5)),
     DropUnknownTrips(),

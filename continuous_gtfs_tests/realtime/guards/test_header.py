@@ -78,7 +78,7 @@ def test_the_header_does_not_go_back_from_what_is_live(
 ) -> None:
     result = header_back(feed_message(), live_timestamp=live_timestamp, max_back_s=max_back_s)
     assert (result.passed, result.value) == (is_passed, value)
-    assert ("the vendor has gone back in time" in result.message) == bool(value)
+    assert ("the feed has gone back in time" in result.message) == bool(value)
 
 
 def test_a_differential_feed_is_refused_with_what_to_ask_for() -> None:

@@ -83,6 +83,29 @@ def test_the_vendors_own_header_is_judged_and_not_the_one_that_a_step_wrote() ->
     assert not judge(fresh(vehicle("7", "S1")), raw=old)["header_age_is_within_limit"].passed
 
 
+def test_a_header_that_a_step_made_older_than_the_vendors_own_is_judged_too() -> None:
+    result = judge(fresh(vehicle("7", "S1"), at=NOON - timedelta(hours=2)), raw=fresh(vehicle("7", "S1")))
+    age = result["header_age_is_within_limit"]
+    assert (age.passed, age.value) == (False, 7200)
+    assert age.message.startswith("in the header that the steps made: ")
+    ahead = judge(fresh(vehicle("7", "S1"), at=NOON + timedelta(minutes=1)), raw=fresh(vehicle("7", "S1")))
+    assert not ahead["header_is_not_in_the_future"].passed
+
+
+@pytest.mark.parametrize(("made_back_s", "passes"), [(0, True), (1, False), (None, True)])
+def test_what_consumers_read_does_not_go_back_though_the_vendors_own_header_goes_on(
+    made_back_s: int | None, passes: bool
+) -> None:
+    made = fresh(vehicle("7", "S1"), at=NOON - timedelta(seconds=40))
+    live = LiveFeed(
+        header_timestamp=int(NOON.timestamp()) - 20,
+        entities=1,
+        made_timestamp=None if made_back_s is None else made.header.timestamp + made_back_s,
+    )
+    result = judge(made, raw=fresh(vehicle("7", "S1")), live=live)["header_does_not_go_back"]
+    assert result.passed is passes
+
+
 @pytest.mark.parametrize(("now", "reason"), [(NOON, "no schedule is published"), (NOON.replace(year=2027), "cover")])
 def test_ids_are_held_only_against_a_schedule_that_covers_today(
     index: ScheduleIndex, now: datetime, reason: str
