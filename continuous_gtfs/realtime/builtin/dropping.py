@@ -10,7 +10,7 @@ from typing import Literal
 from google.transit.gtfs_realtime_pb2 import FeedEntity, FeedMessage, TripDescriptor
 
 from continuous_gtfs.errors import StepDefinitionError
-from continuous_gtfs.gtfs.schedule_index import ScheduleIndex
+from continuous_gtfs.pipeline.results import Finding
 from continuous_gtfs.pipeline.step import StepContext
 from continuous_gtfs.realtime.builtin.entities import (
     OnFeeds,
@@ -19,6 +19,7 @@ from continuous_gtfs.realtime.builtin.entities import (
     nothing_matched,
     report,
     require_duration,
+    require_limits,
     schedule_index,
 )
 from continuous_gtfs.realtime.feeds import VEHICLE_POSITIONS, RealtimeFeeds
@@ -80,34 +81,61 @@ class DropUnknownTrips(OnFeeds):
 
     Only what says that it is a trip of the schedule is held against it, a cancelled or replaced one and the one that
     an update duplicates included; an added or new trip need not be there, nor one without a trip_id. A trip update is
-    dropped. Without a schedule nothing is.
+    dropped. Without a schedule, or with one that does not cover today, nothing is.
+
+    Where too much of a feed is unknown, schedule and feed do not belong together, and what is left would be no feed.
+    Then all of it stays, with a warning, and the guard ``trip_ids_are_known`` sees it and decides.
 
     Attributes:
         vehicles: What becomes of the vehicle of an unknown trip: ``drop`` it, or ``clear`` its trip, so that it stays
             on the map as one of no trip.
+        max_share: Share of a feed's trips of the schedule, 0 to 1, that may be unknown, each as often as it is named.
+        always_allowed: So many may be whatever share they are; the guard blocks none for fewer than its
+            ``least_count``, which is one more.
     """
 
     _: KW_ONLY
     vehicles: Literal["drop", "clear"] = "drop"
+    max_share: float = 0.5
+    always_allowed: int = 4
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.vehicles not in _POLICIES:
             raise StepDefinitionError(f"DropUnknownTrips: vehicles={self.vehicles!r}; say drop or clear")
+        require_limits("DropUnknownTrips", self.max_share, self.always_allowed)
 
     def apply(self, feed: RealtimeFeeds, context: StepContext) -> None:
         index = schedule_index("DropUnknownTrips", context)
         if index is None:
             return
+        if not index.covers(context.now):
+            told = f"the schedule covers {index.first_date} to {index.last_date}, not today: no trip was dropped"
+            context.find(Finding("warning", "schedule_does_not_cover_today", told))
+            return
         found = False
         for feed_name in self.present(feed):
+            asked = 0
             updates: dict[int, str] = {}
             vehicles: dict[int, str] = {}
             for position, entity in enumerate(feed.message(feed_name).entity):
-                if entity.HasField("trip_update") and _is_unknown(entity.trip_update.trip, index, _OF_NO_SCHEDULE):
-                    updates[position] = named(entity.trip_update.trip, entity)
-                if entity.HasField("vehicle") and _is_unknown(entity.vehicle.trip, index, _VEHICLES_OF_NO_SCHEDULE):
-                    vehicles[position] = f"{entity.vehicle.trip.trip_id} of vehicle {_vehicle(entity)}"
+                if entity.HasField("trip_update") and _is_asked(entity.trip_update.trip, _OF_NO_SCHEDULE):
+                    asked += 1
+                    if not index.is_known_trip(entity.trip_update.trip.trip_id):
+                        updates[position] = named(entity.trip_update.trip, entity)
+                if entity.HasField("vehicle") and _is_asked(entity.vehicle.trip, _VEHICLES_OF_NO_SCHEDULE):
+                    asked += 1
+                    if not index.is_known_trip(entity.vehicle.trip.trip_id):
+                        vehicles[position] = f"{entity.vehicle.trip.trip_id} of vehicle {_vehicle(entity)}"
+            if len(updates) + len(vehicles) > max(self.max_share * asked, self.always_allowed):
+                found = True
+                what = (
+                    f"of {asked:,} trips are unknown to the schedule, more than may be ({self.max_share:.0%}, at least "
+                    f"{self.always_allowed}): none was dropped"
+                )
+                unknown = [*updates.values(), *vehicles.values()]
+                report(context, "warning", "too_many_trips_unknown", what, feed_name, unknown)
+                continue
             if updates or vehicles:
                 found = True
                 self._drop(feed.edit(feed_name), updates.keys(), vehicles.keys())
@@ -133,10 +161,9 @@ class DropUnknownTrips(OnFeeds):
             drop_parts(message, [position], *parts)
 
 
-def _is_unknown(trip: TripDescriptor, index: ScheduleIndex, of_no_schedule: Set[int]) -> bool:
-    if not trip.trip_id or trip.schedule_relationship in of_no_schedule:
-        return False
-    return not index.is_known_trip(trip.trip_id)
+def _is_asked(trip: TripDescriptor, of_no_schedule: Set[int]) -> bool:
+    """Whether the schedule should know a trip."""
+    return bool(trip.trip_id) and trip.schedule_relationship not in of_no_schedule
 
 
 def _vehicle(entity: FeedEntity) -> str:

@@ -72,6 +72,14 @@ def require_duration(kind: str, what: str, duration: timedelta, *, may_be_zero: 
         raise StepDefinitionError(f"{kind}({what}={duration!r}): it must be longer than no time")
 
 
+def require_limits(kind: str, max_share: float, always_allowed: int) -> None:
+    """Raises: StepDefinitionError: ``max_share`` is no share, or ``always_allowed`` no number of trips."""
+    if isinstance(max_share, bool) or not isinstance(max_share, int | float) or not 0 <= max_share <= 1:
+        raise StepDefinitionError(f"{kind}: max_share={max_share!r} is no share between 0 and 1")
+    if isinstance(always_allowed, bool) or not isinstance(always_allowed, int) or always_allowed < 0:
+        raise StepDefinitionError(f"{kind}: always_allowed={always_allowed!r} is no number of trips")
+
+
 def schedule_index(kind: str, context: StepContext) -> ScheduleIndex | None:
     """The published schedule; None, with a warning, where the run has none: then the step can do nothing."""
     index = context.inputs.get(SCHEDULE_INDEX)

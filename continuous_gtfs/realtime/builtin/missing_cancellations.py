@@ -20,6 +20,7 @@ from continuous_gtfs.realtime.builtin.entities import (
     report,
     report_unknown_routes,
     require_duration,
+    require_limits,
     schedule_index,
     unique_texts,
     unused,
@@ -77,14 +78,7 @@ class InsertMissingCancellations(Step[RealtimeFeeds]):
         object.__setattr__(self, "sources", unique_texts(kind, "sources", self.sources))
         if TRIP_UPDATES not in self.sources:
             raise StepDefinitionError(f"{kind}: sources must name {TRIP_UPDATES}, where cancellations are")
-        if (
-            isinstance(self.max_share, bool)
-            or not isinstance(self.max_share, int | float)
-            or not 0 <= self.max_share <= 1
-        ):
-            raise StepDefinitionError(f"{kind}: max_share={self.max_share!r} is no share between 0 and 1")
-        if isinstance(self.always_allowed, bool) or not isinstance(self.always_allowed, int) or self.always_allowed < 0:
-            raise StepDefinitionError(f"{kind}: always_allowed={self.always_allowed!r} is no number of trips")
+        require_limits(kind, self.max_share, self.always_allowed)
 
     @property
     def wanted_inputs(self) -> frozenset[str]:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from google.transit.gtfs_realtime_pb2 import FeedMessage
 
 from continuous_gtfs.errors import StepDefinitionError
+from continuous_gtfs.realtime.guards.references import references
 from continuous_gtfs.realtime.steps import DropStaleVehicles, DropUnknownTrips
 from continuous_gtfs_tests.realtime.builtin.running import NOW, found, ids, index_with, run
 from continuous_gtfs_tests.realtime.captures import feed_message, trip_update
@@ -126,6 +127,35 @@ def test_without_a_schedule_nothing_is_unknown_and_a_warning_says_so() -> None:
     made, result = run(DropUnknownTrips(), **UNKNOWN)
     assert len(made.message("trip_updates").entity) == 8
     assert found(result) == [("warning", "no_schedule_index", None, 0, ())]
+
+
+@pytest.mark.parametrize("now", [datetime(2027, 7, 1, 15, 15, tzinfo=UTC), datetime(2025, 12, 31, 15, tzinfo=UTC)])
+def test_a_schedule_that_does_not_cover_today_makes_no_trip_unknown(now: datetime) -> None:
+    made, result = run(DropUnknownTrips(), now=now, inputs=INPUTS, **UNKNOWN)
+    assert made.row_counts() == {"trip_updates": 8, "vehicle_positions": 8}
+    assert found(result) == [("warning", "schedule_does_not_cover_today", None, 0, ())]
+
+
+@pytest.mark.parametrize("vehicles", ["drop", "clear"])
+@pytest.mark.parametrize(
+    ("known", "unknown", "is_refused"), [(5, 5, False), (5, 6, True), (0, 4, False), (0, 5, True), (5, 95, True)]
+)
+def test_where_most_trips_are_unknown_all_stay_for_the_guard_to_see(
+    known: int, unknown: int, is_refused: bool, vehicles: Any
+) -> None:
+    named = [{"trip_id": "T1"}] * known + [{"trip_id": f"new{number}"} for number in range(unknown)]
+    made, result = run(DropUnknownTrips(vehicles=vehicles), inputs=INPUTS, **trips(*named))
+    assert made.row_counts()["trip_updates"] == known + (unknown if is_refused else 0)
+    left = references(made.message("vehicle_positions")).trip_ids
+    assert (left.total() > known) is is_refused
+    told = {(code, feed_name, count) for _, code, feed_name, count, _ in found(result)}
+    assert (("too_many_trips_unknown", "trip_updates", unknown) in told) is is_refused
+
+
+@pytest.mark.parametrize("limit", [{"max_share": 50}, {"max_share": -0.1}, {"always_allowed": -1}])
+def test_a_limit_that_is_none_is_refused_where_it_is_written(limit: dict[str, Any]) -> None:
+    with pytest.raises(StepDefinitionError, match="DropUnknownTrips: "):
+        DropUnknownTrips(**limit)
 
 
 def test_a_policy_that_is_none_is_refused_where_it_is_written() -> None:
