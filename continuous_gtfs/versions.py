@@ -51,7 +51,9 @@ class FeedVersion:
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> FeedVersion:
-        return cls(**(fields | {"fetched_at": datetime.fromisoformat(fields["fetched_at"])}))
+        """What ``to_dict`` gave; what a newer release has added to it is ignored."""
+        known = {name: value for name, value in fields.items() if name in cls.__dataclass_fields__}
+        return cls(**(known | {"fetched_at": datetime.fromisoformat(fields["fetched_at"])}))
 
     def to_json(self) -> bytes:
         return json.dumps(self.to_dict(), indent=1, sort_keys=True).encode()

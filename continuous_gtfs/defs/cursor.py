@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 from continuous_gtfs.errors import ConfigurationError
 from continuous_gtfs.pims.polling import PollMemory
@@ -14,6 +14,10 @@ from continuous_gtfs.versions import FeedVersion
 SCHEMA = 2
 # What is older is read as it is: a feed's polling and its movement are then learnt anew.
 _READABLE = (1, SCHEMA)
+_RESET = (
+    "reset the sensor's cursor in the user interface (it then fetches every feed once more; versions already archived "
+    "stay)"
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -115,27 +119,30 @@ class Cursor:
     def from_json(cls, text: str | None, feeds: Iterable[str]) -> Cursor:
         """The cursor in ``text`` for these feeds; a feed that it does not know starts with an empty memory.
 
+        What newer code of the same schema has added is ignored.
+
         Raises:
-            ConfigurationError: It was written by newer code than this.
+            ConfigurationError: It was written under a schema that this code does not read, or is no cursor.
         """
         names = tuple(feeds)
         if not text:
             return cls(feeds={feed: FeedMemory() for feed in names})
-        found = json.loads(text)
-        if found.get("schema") not in _READABLE:
+        try:
+            found = json.loads(text)
+            schema = found.get("schema")
+            if schema in _READABLE:
+                known = found["feeds"]
+                if not isinstance(known, dict):
+                    raise TypeError(f"feeds is {known!r}")
+                return cls(
+                    feeds={feed: _memory_from_dict(known[feed]) if feed in known else FeedMemory() for feed in names},
+                    **_checked({"is_run_seen": False} | found, cls, without={"feeds"}),
+                )
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ConfigurationError(
-                f"the sensor's cursor has schema {found.get('schema')!r}, this code reads {SCHEMA}: reset the sensor's "
-                "cursor in the user interface (it then fetches every feed once more; versions already archived stay)"
-            )
-        known = found["feeds"]
-        return cls(
-            feeds={feed: _memory_from_dict(known[feed]) if feed in known else FeedMemory() for feed in names},
-            requested=found["requested"],
-            requests=found["requests"],
-            polled_at=found["polled_at"],
-            process=found["process"],
-            is_run_seen=found.get("is_run_seen", False),
-        )
+                f"the sensor's cursor is none ({type(error).__name__}: {error}), somebody has edited it: {_RESET}"
+            ) from error
+        raise ConfigurationError(f"the sensor's cursor has schema {schema!r}, this code reads {SCHEMA}: {_RESET}")
 
 
 def _memory_to_dict(memory: FeedMemory) -> dict[str, Any]:
@@ -163,8 +170,30 @@ def _memory_to_dict(memory: FeedMemory) -> dict[str, Any]:
 
 def _memory_from_dict(fields: dict[str, Any]) -> FeedMemory:
     version, polls = fields["version"], fields.get("polls")
-    read = {
-        "version": FeedVersion.from_dict(version) if version else None,
-        "polls": PollMemory.from_dict(polls) if polls else PollMemory(),
-    }
-    return FeedMemory(**(fields | read))
+    return FeedMemory(
+        version=FeedVersion.from_dict(version) if version else None,
+        polls=PollMemory.from_dict(polls) if polls else PollMemory(),
+        **_checked(fields, FeedMemory, without={"version", "polls"}),
+    )
+
+
+def _checked(found: dict[str, Any], of: type[FeedMemory | Cursor], *, without: set[str]) -> dict[str, Any]:
+    """The fields of ``of`` that ``found`` has.
+
+    Raises:
+        ValueError: The value of one is not what ``of`` has there; it would fail somewhere later.
+    """
+    checked = {}
+    for name, hint in get_type_hints(of).items():
+        if name in without or name not in found:
+            continue
+        value = found[name]
+        kind = (int, float) if hint is float else get_origin(hint) if get_origin(hint) is dict else hint
+        if not isinstance(value, kind) or (isinstance(value, dict) and not _is_flat(value, get_args(hint)[1])):
+            raise ValueError(f"{name} is {value!r}")
+        checked[name] = value
+    return checked
+
+
+def _is_flat(values: dict[str, Any], kind: type) -> bool:
+    return all(isinstance(value, kind) for value in values.values())

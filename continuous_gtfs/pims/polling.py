@@ -126,7 +126,23 @@ class PollMemory:
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> PollMemory:
-        return cls(**(fields | {"arrivals": [Arrival(*each) for each in fields["arrivals"]]}))
+        """What ``to_dict`` gave; what newer code has added to it is ignored.
+
+        Raises:
+            ValueError: A value is no number where one must be; likewise TypeError and KeyError.
+        """
+        return cls(
+            arrivals=[
+                Arrival(
+                    after=float(after), by=float(by), stamp=None if stamp is None else int(stamp), requests=int(count)
+                )
+                for after, by, stamp, count, *_ in fields["arrivals"]
+            ],
+            asked=[float(at) for at in fields["asked"]],
+            told_at=None if fields["told_at"] is None else float(fields["told_at"]),
+            requests=int(fields["requests"]),
+            versions=int(fields["versions"]),
+        )
 
 
 def next_request_at(memory: PollMemory, pace: Pace, now: float) -> float:

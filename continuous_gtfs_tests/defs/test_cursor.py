@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -64,6 +66,46 @@ def test_a_cursor_of_schema_1_is_read_without_a_word_and_nothing_in_it_is_forgot
 def test_a_cursor_of_newer_code_says_what_to_do() -> None:
     with pytest.raises(ConfigurationError, match="reset the sensor's cursor"):
         Cursor.from_json('{"schema": 99}', (VP, TU))
+
+
+def test_what_newer_code_has_added_under_the_same_schema_is_ignored() -> None:
+    cursor, pace = Cursor.from_json(SCHEMA_1, (VP, TU)), Pace(every_s=5.0)
+    for at in (1_800_000_000.0, 1_800_000_020.0):
+        cursor.feeds[VP].polls.note_request(at, pace)
+        cursor.feeds[VP].polls.note_arrival(at, 1_800_000_000)
+    newer = json.loads(cursor.to_json())
+    for part in (newer, newer["feeds"][VP], newer["feeds"][VP]["polls"], newer["feeds"][VP]["version"]):
+        part["added_since"] = {"some": "thing"}
+    newer["feeds"][VP]["polls"]["arrivals"][0].append("added")
+    assert Cursor.from_json(json.dumps(newer), (VP, TU)) == cursor
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda cursor: cursor.pop("feeds"),
+        lambda cursor: cursor.update(feeds=[]),
+        lambda cursor: cursor.update(requests="4000"),
+        lambda cursor: cursor.update(requested={VP: 1}),
+        lambda cursor: cursor["feeds"].update({VP: None}),
+        lambda cursor: cursor["feeds"][VP].pop("version"),
+        lambda cursor: cursor["feeds"][VP].update(version="1700000000-abc"),
+        lambda cursor: cursor["feeds"][VP].update(not_before="soon"),
+        lambda cursor: cursor["feeds"][VP].update(outcomes=[1]),
+        lambda cursor: cursor["feeds"][VP].update(polls={"arrivals": [[1]]}),
+    ],
+)
+def test_a_cursor_that_somebody_has_edited_says_what_to_do(edit: Callable[[Any], object]) -> None:
+    cursor = json.loads(SCHEMA_1)
+    edit(cursor)
+    with pytest.raises(ConfigurationError, match="reset the sensor's cursor"):
+        Cursor.from_json(json.dumps(cursor), (VP, TU))
+
+
+@pytest.mark.parametrize("text", ["abc", "[]", "1", "null", '"cursor"', '{"schema": 2'])
+def test_what_is_no_cursor_says_what_to_do(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="reset the sensor's cursor"):
+        Cursor.from_json(text, (VP, TU))
 
 
 def test_what_is_learnt_of_the_rhythm_survives_and_the_cursor_stays_small() -> None:
