@@ -117,7 +117,7 @@ def realtime(
     made = made.fork()
     duplicates = {name: drop_duplicate_entities(made, name) for name in made.names}
     guards = {
-        name: _judged(name, made, messages[name], duplicates[name], live.get(name), index, thresholds[name], moment)
+        name: _judged(name, made, messages, steps, duplicates[name], live.get(name), index, thresholds[name], moment)
         for name in made.names
     }
     files = {
@@ -194,13 +194,15 @@ def _thresholds(agency: str, feed: str) -> RealtimeThresholds:
 def _judged(
     name: str,
     made: RealtimeFeeds,
-    raw: FeedMessage,
+    raw: Mapping[str, FeedMessage],
+    steps: Sequence[Step[RealtimeFeeds]],
     duplicates: Duplicates,
     live: FeedMessage | None,
     index: ScheduleIndex | None,
     thresholds: RealtimeThresholds,
     now: datetime,
 ) -> list[GuardResult]:
+    from continuous_gtfs.realtime.builtin.combining import sources_of
     from continuous_gtfs.realtime.guards.entities import entity_count
     from continuous_gtfs.realtime.guards.judging import LiveFeed, judge_feed
     from continuous_gtfs.realtime.messages import header_timestamp
@@ -208,7 +210,8 @@ def _judged(
     return judge_feed(
         name,
         made.message(name),
-        raw=raw,
+        raw=raw[name],
+        sources=[raw[source] for source in sources_of(steps, name) if source in raw],
         duplicates=duplicates,
         live=None
         if live is None

@@ -28,6 +28,9 @@ from continuous_gtfs.defs import keys
 from continuous_gtfs.defs.realtime_transform import Transformed
 from continuous_gtfs.errors import ConfigurationError
 from continuous_gtfs.gtfs.checks.accept import accepted_names
+from continuous_gtfs.pipeline.step import Step
+from continuous_gtfs.realtime.builtin.combining import sources_of
+from continuous_gtfs.realtime.feeds import RealtimeFeeds
 from continuous_gtfs.realtime.guards.judging import ACCEPTABLE, GUARDS, LiveFeed, judge_feed
 from continuous_gtfs.realtime.guards.result import GuardResult
 
@@ -76,12 +79,15 @@ def is_late(order: Order, live: Manifest | None) -> bool:
     return live is not None and is_older(order, live.order) and is_older(order[1:], live.order[1:])
 
 
-def judge(agency: Agency, transformed: Transformed, feed: str, live: Manifest | None) -> list[GuardResult]:
+def judge(
+    agency: Agency, steps: Sequence[Step[RealtimeFeeds]], transformed: Transformed, feed: str, live: Manifest | None
+) -> list[GuardResult]:
     """What the guards say of one feed of a run, held against what is live."""
     return judge_feed(
         feed,
         transformed.feeds.message(feed),
         raw=transformed.raw[feed],
+        sources=[transformed.raw[source] for source in sources_of(steps, feed) if source in transformed.raw],
         duplicates=transformed.duplicates[feed],
         live=None if live is None else _live_feed(live, feed),
         index=transformed.schedule.index,

@@ -72,7 +72,7 @@ def publish_feed(
     # A late run of a version that was overtaken is superseded, whatever the guards would say of it by now.
     if not is_live and not is_late(normalized_order(order), live):
         accepts = operator_accepts(context.run)
-        guards = judge(agency, transformed, feed, live)
+        guards = judge(agency, steps, transformed, feed, live)
         told, accepted = blocking(guards, accepts), accepted_facts(guards, accepts)
         if told and _is_for_others(context, feed):
             # The run that brought this version failed by it; the run for its sibling does not.

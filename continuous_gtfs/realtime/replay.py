@@ -14,6 +14,7 @@ from typing import Literal
 from continuous_gtfs.errors import StepFailedError, UnreadableMessageError
 from continuous_gtfs.gtfs.schedule_index import ScheduleIndex
 from continuous_gtfs.pipeline.step import Step
+from continuous_gtfs.realtime.builtin.combining import sources_of
 from continuous_gtfs.realtime.compare.feeds import compare_feeds
 from continuous_gtfs.realtime.compare.report import Comparison, Level
 from continuous_gtfs.realtime.compare.tolerances import EXACT
@@ -120,6 +121,7 @@ class Replay:
             feed,
             message,
             raw=made.raw[feed],
+            sources=[made.raw[source] for source in sources_of(self._steps, feed) if source in made.raw],
             duplicates=made.duplicates[feed],
             live=self._live.get(feed),
             index=moment.index,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import timedelta
 from typing import Literal
@@ -119,6 +119,12 @@ class CombineFeeds(Step[RealtimeFeeds]):
         message = f"{name} {told}, more than {self.max_source_age.total_seconds():g} s: combined without it"
         context.find(Finding("warning", "source_too_old", message, name))
         return False
+
+
+def sources_of(steps: Iterable[Step[RealtimeFeeds]], into: str) -> frozenset[str]:
+    """The other feeds that steps append to a feed."""
+    combining = (step for step in steps if isinstance(step, CombineFeeds) and step.into == into)
+    return frozenset(source for step in combining for source in step.sources) - {into}
 
 
 class _Ids:

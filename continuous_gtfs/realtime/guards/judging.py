@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -56,6 +57,7 @@ def judge_feed(
     made: FeedMessage,
     *,
     raw: FeedMessage,
+    sources: Collection[FeedMessage] = (),
     duplicates: Duplicates,
     live: LiveFeed | None,
     index: ScheduleIndex | None,
@@ -69,6 +71,7 @@ def judge_feed(
         made: What would be published.
         raw: What the vendor sent. Its header is judged, since a step may have written another; and the one that was
             written too, since it may be that of an older feed.
+        sources: What the vendors sent of other feeds that steps append to this one. It may rightly be all there is.
         duplicates: What was dropped to make ``made``.
         live: None where nothing is.
         index: Of the published schedule; None where there is none.
@@ -83,7 +86,7 @@ def judge_feed(
         entity_ids_are_unique(
             duplicates, max_percent=thresholds.duplicate_ids_percent, least_count=thresholds.least_count
         ),
-        *_counted(name, made, raw, live, covering, thresholds, now),
+        *_counted(name, made, raw, sources, live, covering, thresholds, now),
         *_referred(made, covering, index, thresholds),
     ]
 
@@ -116,6 +119,7 @@ def _counted(
     name: str,
     made: FeedMessage,
     raw: FeedMessage,
+    sources: Collection[FeedMessage],
     live: LiveFeed | None,
     index: ScheduleIndex | None,
     thresholds: RealtimeThresholds,
@@ -130,7 +134,12 @@ def _counted(
         ]
     entities, live_entities = entity_count(made), live.entities if live else None
     trips_now = index.trips_running_at(now) if index else None
-    results = [has_entities(entities, live_entities=live_entities, trips_running=trips_now)]
+    # Cancellations that steps carry on or insert are no sign that the vendor's system works.
+    came_in = entity_count(raw) + sum(map(entity_count, sources))
+    has_some = has_entities(min(entities, came_in), live_entities=live_entities, trips_running=trips_now)
+    if came_in < entities:
+        has_some = replace(has_some, message=f"as the vendor sent it, {has_some.message}")
+    results = [has_some]
     if fall is not None:
         live_at = live.header_timestamp if live else None
         own = header_timestamp(raw)

@@ -8,6 +8,7 @@ from google.transit.gtfs_realtime_pb2 import FeedHeader, FeedMessage
 
 from continuous_gtfs.errors import StepDefinitionError, StepFailedError
 from continuous_gtfs.pipeline.results import StepResult
+from continuous_gtfs.realtime.builtin.combining import sources_of
 from continuous_gtfs.realtime.feeds import RealtimeFeeds
 from continuous_gtfs.realtime.steps import CombineFeeds
 from continuous_gtfs_tests.realtime.builtin.running import codes, found, ids
@@ -172,6 +173,16 @@ def test_a_source_that_is_too_old_is_left_out_with_a_warning(age_s: int | None, 
     )
     assert ids(made.message("vehicle_positions")) == (["1", "2"] if is_used else ["1"])
     assert ("source_too_old" in codes(result)) is not is_used
+
+
+def test_the_sources_of_a_feed_are_those_of_all_steps_that_combine_into_it() -> None:
+    steps = [
+        CombineFeeds("vehicle_positions", sources=["b", "vehicle_positions"]),
+        CombineFeeds("vehicle_positions", sources=["c"]),
+        CombineFeeds("trip_updates", sources=["d"]),
+    ]
+    assert sources_of(steps, "vehicle_positions") == {"b", "c"}
+    assert sources_of(steps, "alerts") == frozenset()
 
 
 @pytest.mark.parametrize(("age_s", "is_used"), [(75, True), (76, False), (7200, False)])

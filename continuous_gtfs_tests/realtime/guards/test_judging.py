@@ -118,6 +118,17 @@ def test_ids_are_held_only_against_a_schedule_that_covers_today(
     assert not judge(made, index=index)["trip_ids_are_known"].passed, "on a day of the schedule"
 
 
+def test_what_our_own_steps_made_does_not_stand_for_a_vendor_who_sends_nothing() -> None:
+    live = LiveFeed(header_timestamp=int(NOON.timestamp()) - 301, entities=40)
+    made = fresh(*(trip_update("T1") for _ in range(3)))
+    result = judge(made, raw=fresh(), live=live)["has_entities_while_trips_run"]
+    assert (result.passed, result.value) == (False, 0)
+    assert result.message.startswith("as the vendor sent it, the feed has no entities")
+    combined = judge(made, raw=fresh(), sources=[fresh(trip_update("T1"))], live=live)
+    assert combined["has_entities_while_trips_run"].passed, "what was combined into it is a vendor's too"
+    assert not judge(fresh(), raw=made, live=live)["has_entities_while_trips_run"].passed
+
+
 def test_alerts_may_be_empty_and_so_may_what_the_agency_names() -> None:
     live = LiveFeed(header_timestamp=int(NOON.timestamp()) - 20, entities=40)
     assert not judge(fresh(), live=live)["has_entities_while_trips_run"].passed
