@@ -172,6 +172,28 @@ def test_a_setting_that_dagster_does_not_know_is_named_without_the_whole_schema(
     assert len(err) < 500
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (b"storage: [\n", "line 2"),
+        (b"a: b: c\n", "line 1"),
+        (b"- storage\n", ""),
+        (b"\xff\xfe\xfa", ""),
+        (b"storage:\n  custom:\n    module: no_such_module\n    class: X\n", "no_such_module"),
+        (b"storage:\n  custom:\n    module: continuous_gtfs.errors\n    class: NoSuchClass\n", "NoSuchClass"),
+    ],
+    ids=["not closed", "two colons", "a list", "no text", "no such module", "no such class"],
+)
+def test_settings_that_cannot_be_used_are_one_line(
+    settings: bytes, said: str, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (home / "dagster.yaml").write_bytes(settings)
+    code, out, err = call([], capsys)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert str(home / "dagster.yaml") in err
+    assert said in err
+
+
 def test_a_database_that_does_not_answer_is_one_line_without_its_password(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

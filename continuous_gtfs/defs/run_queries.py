@@ -30,6 +30,7 @@ from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from dagster._serdes import deserialize_value
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
+from yaml import MarkedYAMLError, YAMLError  # type: ignore[import-untyped]
 
 from continuous_gtfs import names
 from continuous_gtfs.errors import ConfigurationError
@@ -203,9 +204,12 @@ def _full_id(instance: DagsterInstance, run_id: str) -> str:
 
 
 def _storage_errors() -> tuple[type[Exception], ...]:
+    """What Dagster raises for settings and storages that it cannot use: what its modules raise, unwrapped."""
     from dagster_postgres.utils import DagsterPostgresException
+    from dagster_shared.check import CheckError
 
-    return DagsterError, DagsterPostgresException, SQLAlchemyError
+    unusable = (CheckError, YAMLError, UnicodeDecodeError, ImportError, OSError)
+    return DagsterError, DagsterPostgresException, SQLAlchemyError, *unusable
 
 
 def _told(error: BaseException) -> str:
@@ -217,5 +221,7 @@ def _told(error: BaseException) -> str:
         error = error.__cause__
     if isinstance(error, DagsterInvalidConfigError):
         return error.errors[0].message[:_LONGEST_REASON]
+    if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
+        return f"{error.problem or error.context} in line {error.problem_mark.line + 1}"
     reason = getattr(error, "orig", None) or error
     return next((line.strip() for line in str(reason).splitlines() if line.strip()), type(reason).__name__)
