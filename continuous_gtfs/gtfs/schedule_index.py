@@ -19,7 +19,7 @@ import orjson
 
 from continuous_gtfs.errors import FeedStructureError
 from continuous_gtfs.gtfs.index_sections import Sections, SortedIds
-from continuous_gtfs.gtfs.times import DAY_S, service_day_start
+from continuous_gtfs.gtfs.times import DAY_S, service_day_at, service_day_start
 
 NOTHING = -1
 """In the columns of the index: no time, no direction."""
@@ -154,13 +154,16 @@ class ScheduleIndex:
         return bool(mask >> (service_date - self.first_date).days & 1)
 
     def covers(self, now: datetime) -> bool:
-        """Whether ``now`` lies between the schedule's first and last service date.
+        """Whether the service day of ``now`` lies between the schedule's first and last service date.
+
+        The night after the last date is still the schedule's own, and the night before the first not yet: then trips
+        run that only the schedule before it knows.
 
         Before and after, that no trip runs says nothing of the agency: the schedule has expired or has not begun.
         """
         if self.first_date is None or self.last_date is None:
             return False
-        return self.first_date <= now.astimezone(self.timezone).date() <= self.last_date
+        return self.first_date <= service_day_at(now, self.timezone) <= self.last_date
 
     def service_days_reaching(self, now: datetime) -> Iterator[tuple[date, int]]:
         """The service days of which a trip may be under way at ``now``, each with ``now`` in its own seconds.

@@ -9,6 +9,8 @@ from zoneinfo import ZoneInfo
 DAY_S = 24 * 3600
 _TIME = re.compile(r"(\d{1,3}):([0-5]\d):([0-5]\d)")
 _NOON = time(12)
+SERVICE_DAY_BEGINS = time(4)
+"""By the clock of the agency. Before it, what names no date belongs to the service day before."""
 
 
 def time_of_day_s(text: str) -> int | None:
@@ -26,6 +28,12 @@ def service_day_start(service_date: date, timezone: ZoneInfo) -> datetime:
     """
     noon = datetime.combine(service_date, _NOON, tzinfo=timezone)
     return noon.astimezone(UTC) - timedelta(hours=12)
+
+
+def service_day_at(now: datetime, timezone: ZoneInfo) -> date:
+    """The service day that is under way: today by the agency's clock from 04:00 on, before it yesterday."""
+    local = now.astimezone(timezone)
+    return local.date() - timedelta(days=local.time() < SERVICE_DAY_BEGINS)
 
 
 def parse_service_date(text: str) -> date | None:

@@ -7,14 +7,12 @@ to be guessed from the time of day) and, for a trip of frequencies.txt, ``start_
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
 from continuous_gtfs.gtfs.schedule_index import RepeatedTrip, ScheduleIndex
-from continuous_gtfs.gtfs.times import DAY_S, service_day_start, time_of_day_s
+from continuous_gtfs.gtfs.times import DAY_S, SERVICE_DAY_BEGINS, service_day_at, service_day_start, time_of_day_s
 
-SERVICE_DAY_BEGINS = time(4)
-"""By the clock of the agency. Before it, what names no date belongs to the service day before."""
 _BEGINS_S = SERVICE_DAY_BEGINS.hour * 3600
 
 
@@ -34,8 +32,7 @@ class TripRun(NamedTuple):
 
 def service_day(index: ScheduleIndex, now: datetime) -> date:
     """The service day that is under way: today by the agency's clock from 04:00 on, before it yesterday."""
-    local = now.astimezone(index.timezone)
-    return local.date() - timedelta(days=local.time() < SERVICE_DAY_BEGINS)
+    return service_day_at(now, index.timezone)
 
 
 def service_date_of(index: ScheduleIndex, trip_id: str, now: datetime) -> date:

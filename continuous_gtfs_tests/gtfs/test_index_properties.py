@@ -12,7 +12,7 @@ from continuous_gtfs.gtfs.feed import Feed
 from continuous_gtfs.gtfs.schedule_index import ScheduleIndex
 from continuous_gtfs.gtfs.schedule_index_builder import build_schedule_index
 from continuous_gtfs.gtfs.times import service_day_start
-from continuous_gtfs.gtfs.trip_runs import clock_time, runs_under_way
+from continuous_gtfs.gtfs.trip_runs import clock_time, runs_under_way, service_day
 from continuous_gtfs_tests.builders import csv_text, feed_zip, small_feed_files
 
 Window = tuple[int, int, int]
@@ -120,5 +120,5 @@ def test_what_is_under_way_is_what_the_schedule_says(schedule: Schedule, quarter
         index, now, delay_s
     )
     assert inexact == 0
-    assert index.covers(now) == (min(schedule.dates) <= now.astimezone(index.timezone).date() <= max(schedule.dates))
+    assert index.covers(now) == (min(schedule.dates) <= service_day(index, now) <= max(schedule.dates))
     assert {day for day in schedule.dates if index.runs_on(next(iter(schedule.times)), day)} == set(schedule.dates)

@@ -227,8 +227,14 @@ def test_a_service_runs_on_its_dates_only() -> None:
     assert not SMALL.runs_on("T1", date(2027, 1, 1))
     assert not SMALL.runs_on("T9", date(2026, 7, 1))
     assert SMALL.service_ids_on(date(2025, 12, 31)) == frozenset()
-    assert not SMALL.covers(seattle(1, 1, 0) - timedelta(seconds=1))
-    assert SMALL.covers(seattle(1, 1, 0))
+
+
+def test_a_schedule_covers_its_service_days_from_04_00_to_04_00() -> None:
+    assert not SMALL.covers(seattle(1, 1, 4) - timedelta(seconds=1)), "a night of the schedule before it"
+    assert SMALL.covers(seattle(1, 1, 4))
+    last_night = seattle(12, 31, 23) + timedelta(hours=5)
+    assert SMALL.covers(last_night - timedelta(seconds=1))
+    assert not SMALL.covers(last_night)
 
 
 def test_a_feed_whose_services_never_run_covers_no_time() -> None:
