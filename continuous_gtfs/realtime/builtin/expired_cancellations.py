@@ -35,7 +35,8 @@ class ExpireCancelledTrips(Step[RealtimeFeeds]):
     A trip is over when the last time of its schedule has passed on its ``start_date``; one of frequencies.txt when the
     run that its ``start_time`` names would be. Without ``start_date`` the service day that began at 04:00 by the
     agency's clock is meant. A cancellation of a trip that the schedule does not know, or gives no times, stays and is
-    counted. Without a schedule nothing is dropped.
+    counted. Without a schedule nothing is dropped. At its place in the list the trips must have the
+    ids of the published schedule: after ``RewriteTripIds``.
 
     Attributes:
         keep_from_published: Cancellations that are live in the published ``trip_updates`` and that the vendor has
@@ -93,7 +94,8 @@ class ExpireCancelledTrips(Step[RealtimeFeeds]):
         for entity, start_date in kept:
             added = edited.entity.add(id=unused(as_text(entity.id), taken))
             taken.add(added.id)
-            added.trip_update.CopyFrom(entity.trip_update)
+            # No more than which trip it is: the steps after this one have been over the rest, and would be again.
+            added.trip_update.trip.CopyFrom(entity.trip_update.trip)
             # Said once which day is meant, or it would be taken for the next day's from 04:00 on, and for ever.
             added.trip_update.trip.start_date = start_date
 

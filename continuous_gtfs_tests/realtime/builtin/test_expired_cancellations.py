@@ -7,8 +7,9 @@ import pytest
 from google.transit.gtfs_realtime_pb2 import FeedMessage, TripDescriptor
 
 from continuous_gtfs.errors import StepDefinitionError
+from continuous_gtfs.realtime.making import make_feeds
 from continuous_gtfs.realtime.messages import parse_feed, serialize_feed
-from continuous_gtfs.realtime.steps import ExpireCancelledTrips
+from continuous_gtfs.realtime.steps import ExpireCancelledTrips, RenameVehicles
 from continuous_gtfs_tests.realtime.builtin.running import codes, found, ids, index_with, run, seattle
 from continuous_gtfs_tests.realtime.captures import feed_message
 
@@ -190,6 +191,25 @@ def test_of_an_entity_of_several_parts_only_the_cancellation_is_carried_on() -> 
     step = ExpireCancelledTrips(keep_from_published=True)
     made, _ = run(step, now=AT, inputs=inputs, trip_updates=feed_message())
     assert made.message("trip_updates") == feed_message(cancelled("T1", "20260701"))
+
+
+def test_what_later_steps_have_changed_is_not_carried_on_to_be_changed_again() -> None:
+    said = cancelled("T1", "20260701")
+    said["trip_update"]["vehicle"] = {"id": "17"}
+    published: dict[str, FeedMessage] = {}
+    vehicles = []
+    for sent in (feed_message(said), feed_message(), feed_message()):
+        made = make_feeds(
+            "production",
+            {"trip_updates": serialize_feed(sent)},
+            [ExpireCancelledTrips(keep_from_published=True), RenameVehicles("st-")],
+            now=AT,
+            index=SMALL,
+            published=published,
+        )
+        published = {"trip_updates": made.feeds.message("trip_updates")}
+        vehicles += [entity.trip_update.vehicle.id for entity in published["trip_updates"].entity]
+    assert vehicles == ["st-17", "", ""]
 
 
 def test_of_what_is_published_only_cancellations_are_carried_on() -> None:
