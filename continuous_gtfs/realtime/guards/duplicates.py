@@ -103,7 +103,7 @@ def entity_ids_are_unique(duplicates: Duplicates, *, max_percent: float | None, 
         value=share,
         threshold=max_percent,
         unit="%",
-        message=duplicates.told + limit if duplicates.dropped else "every id is there once",
+        message=duplicates.told + limit if duplicates.dropped else "no entity is there twice",
     )
 
 

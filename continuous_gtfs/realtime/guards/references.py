@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from google.transit.gtfs_realtime_pb2 import FeedMessage, TripDescriptor
+from google.transit.gtfs_realtime_pb2 import FeedEntity, FeedMessage, TripDescriptor
 
 from continuous_gtfs.gtfs.schedule_index import ScheduleIndex
 from continuous_gtfs.realtime.guards.result import GuardResult, percent
@@ -16,7 +16,7 @@ TRIPS_KNOWN = "trip_ids_are_known"
 STOPS_KNOWN = "stop_ids_are_known"
 
 ENTITIES_LOOKED_AT = 1_000
-"""Of a larger feed every second, third, ... entity is looked at: a share is known from so many, and they cost 5 ms."""
+"""Of a larger feed one of each two, three, ... entities is looked at: a share is known from so many, in 5 ms."""
 
 _SAMPLE_SIZE = 3
 # Trips that the schedule need not have (reference.md, TripDescriptor.ScheduleRelationship).
@@ -33,7 +33,7 @@ class References:
         trip_ids: Of trips that the schedule should have: none that is ADDED, NEW, DUPLICATED or REPLACEMENT.
         stop_ids: Likewise.
         message: Where they were found.
-        stride: 1: all entities were looked at; 2: every second one.
+        stride: 1: all entities were looked at; 2: one of each two.
     """
 
     trip_ids: Counter[str]
@@ -47,7 +47,7 @@ def references(message: FeedMessage) -> References:
     trips: list[TripDescriptor] = []
     stop_ids: list[str] = []
     stride = -(-len(message.entity) // ENTITIES_LOOKED_AT) or 1
-    for entity in message.entity[::stride]:
+    for entity in message.entity if stride == 1 else _spread(message, stride):
         if entity.HasField("trip_update"):
             trips.append(entity.trip_update.trip)
             stop_ids += [update.stop_id for update in entity.trip_update.stop_time_update]
@@ -67,6 +67,22 @@ def references(message: FeedMessage) -> References:
     del found.trip_ids[""]
     del found.stop_ids[""]
     return found
+
+
+def _spread(message: FeedMessage, stride: int) -> Iterator[FeedEntity]:
+    """One of every ``stride`` entities, at a place in each group that follows no pattern.
+
+    A vendor who lists a vehicle and its trip update in turns would else be judged by one kind alone. The places are the
+    same in each run.
+    """
+    entities = message.entity
+    place = 0
+    for begin in range(0, len(entities), stride):
+        # Numerical Recipes' linear congruential generator; its high bits are the ones that are mixed.
+        place = (place * 1_664_525 + 1_013_904_223) % 2**32
+        at = begin + (place >> 16) % stride
+        if at < len(entities):
+            yield entities[at]
 
 
 def trip_ids_are_known(found: References, index: ScheduleIndex, *, max_percent: float, least_count: int) -> GuardResult:

@@ -87,10 +87,17 @@ def test_stops_are_held_against_the_stops_of_the_schedule(index: ScheduleIndex) 
     assert "11 of 21 stop_ids (52.38 %) are not in the published schedule, such as 'Z'" in result.message
 
 
-def test_of_a_large_feed_every_second_entity_tells_the_share(index: ScheduleIndex) -> None:
-    half = feed_message(*(trip_update("T1" if number % 4 < 2 else "X", "M") for number in range(2_000)))
-    found = references(half)
-    assert (found.trip_ids, found.stride) == ({"T1": 500, "X": 500}, 2)
-    told = trip_ids_are_known(found, index, max_percent=50, least_count=5).message
-    assert "500 of 1000 trip_ids (50 %)" in told
-    assert "(1 of 2 entities was looked at)" in told
+@pytest.mark.parametrize("stride", [2, 3, 4, 7])
+@pytest.mark.parametrize("in_turns", [1, 2, 3, 4, 7])
+def test_of_a_large_feed_some_tell_the_share_whatever_comes_in_turns(
+    index: ScheduleIndex, stride: int, in_turns: int
+) -> None:
+    kinds = ["T1"] * in_turns + ["X"] * in_turns
+    large = feed_message(*(trip_update(kinds[number % len(kinds)], "M") for number in range(stride * 1_000)))
+    found = references(large)
+    assert (found.trip_ids.total(), found.stride) == (1_000, stride)
+    assert 400 < found.trip_ids["X"] < 600
+    assert references(large).trip_ids == found.trip_ids
+    result = trip_ids_are_known(found, index, max_percent=30, least_count=5)
+    assert not result.passed
+    assert f"(1 of {stride} entities was looked at)" in result.message
