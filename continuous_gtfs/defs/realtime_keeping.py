@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from continuous_gtfs.artifacts.opening import open_store
 from continuous_gtfs.artifacts.pack_format import PublishedSnapshot
-from continuous_gtfs.artifacts.packs import hour_of
+from continuous_gtfs.artifacts.packs import hour_of, pack_key
 from continuous_gtfs.artifacts.publication import Publication
 from continuous_gtfs.artifacts.published_snapshots import PublishedSnapshots
 from continuous_gtfs.defs.realtime_pictures import AGE_HISTORY_FACT
@@ -15,18 +15,18 @@ from continuous_gtfs.versions import FeedVersion
 
 # Of no use in an archive that has every publication.
 _NOT_KEPT = {AGE_HISTORY_FACT}
+# A run that could not keep what it had published is over by then, retries included.
+_RETRIED_FOR = timedelta(minutes=10)
 
 
-def published_snapshot(publication: Publication, feed: str, *, now: datetime) -> PublishedSnapshot | None:
-    """What to keep of a publication; None where nothing went out, or what is live has long been kept.
+def published_snapshot(publication: Publication, feed: str) -> PublishedSnapshot | None:
+    """What to keep of a publication; None where nothing went out.
 
-    A run for one feed publishes its unchanged sibling again, which is kept once more only while its hour cannot have
-    been packed: then it is one look, and makes good for a run that died before it kept it.
+    What is live already is kept once more: that makes good for a run that died, or failed, before it had kept it.
     """
     manifest = publication.manifest
     version = FeedVersion.from_dict(manifest.facts["inputs"][feed])
-    is_of_this_hour = hour_of(version.fetched_at) == hour_of(now)
-    if publication.outcome == "superseded" or (publication.outcome == "unchanged" and not is_of_this_hour):
+    if publication.outcome == "superseded":
         return None
     published = next(item for item in manifest.objects if item.extension == "pb")
     return PublishedSnapshot(
@@ -40,9 +40,18 @@ def published_snapshot(publication: Publication, feed: str, *, now: datetime) ->
 
 
 def keep(artifacts: Artifacts, snapshot: PublishedSnapshot, body: bytes) -> None:
-    """Writes one object to the archive.
+    """Writes one object to the archive, unless it is there or was packed long ago.
+
+    A run for one feed keeps its unchanged sibling again, for hours on end. Once its hour is packed it is in the pack,
+    or was published so lately that it may have come too late for it; then it is added when the hour is packed again.
 
     Raises:
         StoreError: The archive's store failed. What was published stays published.
     """
-    PublishedSnapshots(open_store(artifacts.archive_url)).save(snapshot, body)
+    store = open_store(artifacts.archive_url)
+    version, now = snapshot.version, datetime.now(UTC)
+    if hour_of(version.fetched_at) < hour_of(now) and now - snapshot.published_at > _RETRIED_FOR:
+        pack = pack_key(version.environment, version.feed, hour_of(version.fetched_at))
+        if store.stat(pack) is not None:
+            return
+    PublishedSnapshots(store).save(snapshot, body)

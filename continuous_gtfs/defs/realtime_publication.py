@@ -100,7 +100,7 @@ def publish_feed(
         context.log.info("%s: %s is live already", name, label)
     else:
         yield _materialization(environment, feed, transformed, publication, objects)
-    return FeedOutcome(snapshot=published_snapshot(publication, feed, now=now), body=objects[0].data)
+    return FeedOutcome(snapshot=published_snapshot(publication, feed), body=objects[0].data)
 
 
 def _is_for_others(context: AssetExecutionContext, feed: str) -> bool:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import timedelta
 
 from continuous_gtfs import names
 from continuous_gtfs.artifacts.opening import open_store
 from continuous_gtfs.artifacts.pack_format import PublishedSnapshot
-from continuous_gtfs.artifacts.packs import hour_of
+from continuous_gtfs.artifacts.packs import hour_of, pack_key
 from continuous_gtfs.artifacts.published_snapshots import PublishedSnapshots
+from continuous_gtfs.defs.realtime_keeping import keep
 from continuous_gtfs.defs.resources import Artifacts
 from continuous_gtfs_tests.defs.conftest import Bench
 from continuous_gtfs_tests.defs.test_realtime_assets import TU, VP, location, now, trip_updates, vehicles
@@ -64,15 +66,37 @@ def test_a_sibling_that_did_not_change_is_kept_once(bench: Bench) -> None:
     assert [len(kept(bench, feed)) for feed in (VP, TU)] == [1, 2]
 
 
-def test_what_is_live_since_an_hour_that_may_be_packed_is_not_kept_again(bench: Bench) -> None:
+def test_what_was_published_at_the_end_of_an_hour_and_not_kept_is_kept_by_the_next_run(bench: Bench) -> None:
     last_hour = hour_of(now()) - timedelta(seconds=1)
     bench.archive("production", VP, vehicles(now()), fetched_at=last_hour)
     assert bench.run(location(bench), JOB).success
     store = open_store(bench.artifacts.archive_url)
+    ((snapshot, _),) = kept(bench, VP)
     (key,) = store.list("publications/")
-    store.delete(key)
-    assert bench.run(location(bench), JOB).success
-    assert list(store.list("publications/")) == []
+    for is_packed in (False, True):
+        if is_packed:
+            # Its hour was packed before it had been kept.
+            store.put_new(pack_key("production", VP, hour_of(last_hour)), b"", content_type="test")
+        store.delete(key)
+        assert bench.run(location(bench), JOB).success
+        assert [found.label for found, _ in kept(bench, VP)] == [snapshot.label]
+
+
+def test_what_is_live_since_long_ago_is_not_kept_again_once_its_hour_is_packed(bench: Bench) -> None:
+    hours_ago = now() - timedelta(hours=3)
+    version = bench.archive("production", VP, vehicles(hours_ago), fetched_at=hours_ago)
+    body = b"published"
+    digest = hashlib.sha256(body).hexdigest()
+    snapshot = PublishedSnapshot(
+        version=version, label="label", published_at=hours_ago, body_digest=digest, body_bytes=len(body), facts={}
+    )
+    keep(bench.artifacts, snapshot, body)
+    assert len(kept(bench, VP)) == 1
+    store = open_store(bench.artifacts.archive_url)
+    store.delete(next(store.list("publications/")))
+    store.put_new(pack_key("production", VP, hour_of(hours_ago)), b"", content_type="test")
+    keep(bench.artifacts, snapshot, body)
+    assert kept(bench, VP) == []
 
 
 def test_an_archive_that_fails_keeps_nothing_from_the_public_and_the_run_says_so(bench: Bench) -> None:
