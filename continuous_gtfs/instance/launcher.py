@@ -6,10 +6,12 @@ second. Every other run, and every run while that process is not there, goes the
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import signal
 import threading
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -24,6 +26,9 @@ from continuous_gtfs.instance.storage import TABLES_ARE_THERE, database_name
 from continuous_gtfs.instance.warm import NotWarmError, WarmProcess
 
 _log = logging.getLogger("dagster.continuous_gtfs.launcher")
+# By instance and not by launcher: two threads that ask an instance for its launcher first may each be given one.
+_warm_processes: weakref.WeakKeyDictionary[DagsterInstance, WarmProcess] = weakref.WeakKeyDictionary()
+_lock = threading.Lock()
 
 
 class WarmRunLauncher(DefaultRunLauncher):
@@ -39,8 +44,6 @@ class WarmRunLauncher(DefaultRunLauncher):
     def __init__(self, modules: Sequence[str], inst_data: ConfigurableClassData | None = None) -> None:
         super().__init__(inst_data)
         self._modules = frozenset(modules)
-        self._lock = threading.Lock()
-        self._warm: WarmProcess | None = None
 
     @classmethod
     def config_type(cls) -> Mapping[str, Any]:
@@ -53,12 +56,14 @@ class WarmRunLauncher(DefaultRunLauncher):
     @property
     def warm_pid(self) -> int | None:
         """The process that would fork the next run; None where there is none."""
-        return self._warm.pid if self._warm else None
+        warm = _warm_processes.get(self._instance)
+        return warm.pid if warm else None
 
     @property
     def has_failed(self) -> bool:
         """Whether the code could not be loaded when that was tried last."""
-        return self._warm is not None and self._warm.has_failed
+        warm = _warm_processes.get(self._instance)
+        return warm is not None and warm.has_failed
 
     def launch_run(self, context: LaunchRunContext) -> None:
         run = context.dagster_run
@@ -107,8 +112,11 @@ class WarmRunLauncher(DefaultRunLauncher):
         return CheckRunHealthResult(WorkerStatus.FAILED, f"process {worker.pid} is gone", run_worker_id=str(worker.pid))
 
     def dispose(self) -> None:
-        if self._warm is not None:
-            self._warm.stop()
+        if self.has_instance:
+            with _lock:
+                warm = _warm_processes.pop(self._instance, None)
+            if warm is not None:
+                warm.stop()
         super().dispose()
 
     def _forked_module(self, run: DagsterRun) -> str | None:
@@ -124,33 +132,36 @@ class WarmRunLauncher(DefaultRunLauncher):
         return pointer.module if is_same_image else None
 
     def _warm_process(self) -> WarmProcess:
-        with self._lock:
-            if self._warm is None:
-                self._warm = WarmProcess(
+        with _lock:
+            warm = _warm_processes.get(self._instance)
+            if warm is None:
+                warm = _warm_processes[self._instance] = WarmProcess(
                     serialize_value(self._instance.get_ref()),
                     sorted(self._modules),
                     environment=_environment(self._instance),
-                    on_died=self._report_death,
+                    on_died=functools.partial(_report_death, weakref.ref(self._instance)),
                 )
-            return self._warm
+            return warm
 
-    def _report_death(self, run_id: str, exit_code: int) -> None:
-        """Reports a run whose process died without a word, as a code server does for its own."""
-        if not self.has_instance:
+
+def _report_death(reference: weakref.ref[DagsterInstance], run_id: str, exit_code: int) -> None:
+    """Reports a run whose process died without a word, as a code server does for its own."""
+    instance = reference()
+    if instance is None:
+        return
+    try:
+        run = instance.get_run_by_id(run_id)
+        if run is None or run.is_finished:
             return
-        try:
-            run = self._instance.get_run_by_id(run_id)
-            if run is None or run.is_finished:
-                return
-            told = get_run_crash_explanation(f"Run execution process for {run_id}", exit_code)
-            self._instance.report_engine_event(told, run, cls=type(self))
-            if run.status is DagsterRunStatus.CANCELING:
-                self._instance.report_run_canceled(run)
-            else:
-                self._instance.report_run_failed(run)
-        except Exception:
-            # The database may be gone too; run monitoring finds such a run later.
-            _log.exception("the end of run %s could not be reported", run_id)
+        told = get_run_crash_explanation(f"Run execution process for {run_id}", exit_code)
+        instance.report_engine_event(told, run, cls=WarmRunLauncher)
+        if run.status is DagsterRunStatus.CANCELING:
+            instance.report_run_canceled(run)
+        else:
+            instance.report_run_failed(run)
+    except Exception:
+        # The database may be gone too; run monitoring finds such a run later.
+        _log.exception("the end of run %s could not be reported", run_id)
 
 
 def _environment(instance: DagsterInstance) -> Mapping[str, str]:

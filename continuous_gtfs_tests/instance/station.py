@@ -56,6 +56,11 @@ def say(config: Where) -> None:
 
 
 @op
+def keep_quiet() -> None:
+    pass
+
+
+@op
 def hang(config: Where) -> None:
     Path(config.folder, "hanging").write_text(str(os.getpid()))
     while True:
@@ -79,6 +84,11 @@ def say_job():
 
 
 @job(executor_def=in_process_executor)
+def quiet_job():
+    keep_quiet()
+
+
+@job(executor_def=in_process_executor)
 def hang_job():
     hang()
 
@@ -93,7 +103,7 @@ def fail_job():
     fail()
 
 
-defs = Definitions(jobs=[say_job, hang_job, retry_job, fail_job])
+defs = Definitions(jobs=[say_job, quiet_job, hang_job, retry_job, fail_job])
 '''
 
 SETTINGS = """\

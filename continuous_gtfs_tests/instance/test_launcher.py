@@ -16,6 +16,7 @@ from dagster._core.launcher.base import LaunchRunContext, WorkerStatus
 from dagster._serdes import serialize_value
 
 from continuous_gtfs.instance.forked_run import WORKER_TAG, Worker, started_at
+from continuous_gtfs.instance.launcher import WarmRunLauncher
 from continuous_gtfs.instance.warm import NotWarmError, WarmProcess
 from continuous_gtfs_tests.instance.station import Station, children_of, wait_for
 
@@ -310,6 +311,19 @@ def test_the_warm_process_ends_with_whoever_started_it(station: Station) -> None
     station.launcher.dispose()
     warm.wait(timeout=10)
     assert not warm.is_running()
+
+
+def test_two_launchers_of_one_instance_have_one_warm_process(station: Station) -> None:
+    warm = station.warm_up()
+    second = WarmRunLauncher([station.module])
+    second.register_instance(station.instance)
+    assert second.warm_pid == warm
+    before = set(children_of(os.getpid()))
+    run = station.create("say_job")
+    with station.workspace.create_request_context() as workspace:
+        second.launch_run(LaunchRunContext(run, workspace))
+    assert station.worker(station.ended(run)).run_id == run.run_id
+    assert {child for child in children_of(os.getpid()) if child.ppid() == os.getpid()} <= before
 
 
 def test_two_threads_that_launch_at_once_start_one_warm_process(station: Station) -> None:
