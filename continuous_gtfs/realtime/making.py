@@ -69,7 +69,11 @@ def make_feeds(
         StepFailedError: A step failed.
     """
     raw = {feed: parse_feed(body, name=f"{environment}/{feed}") for feed, body in bodies.items()}
-    inputs: dict[str, object] = {f"{_PUBLISHED}{feed}": message for feed, message in (published or {}).items()}
+    inputs: dict[str, object] = {}
+    for feed, message in (published or {}).items():
+        # A step of an agency that changes it changes what its own run sees, and nobody else's.
+        inputs[f"{_PUBLISHED}{feed}"] = own = FeedMessage()
+        own.CopyFrom(message)
     if index is not None:
         inputs["schedule_index"] = index
     feeds, results = run_steps(steps, RealtimeFeeds(raw, bodies=bodies), now=now, inputs=inputs)
