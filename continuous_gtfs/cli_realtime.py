@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,6 +90,7 @@ def realtime(
     messages = {name: parse_feed(body, name=str(paths[name])) for name, body in bodies.items()}
     live = {name.removeprefix(PUBLISHED): messages.pop(name) for name in list(messages) if name.startswith(PUBLISHED)}
     _check_names(messages, agency, steps)
+    _check_live_names(live, messages, steps)
     moment = _newest(messages) if now is None else parse_moment(now)
     index = None if schedule_path is None else _index(schedule_path)
     thresholds = {name: _thresholds(agency, name) for name in messages}
@@ -155,6 +156,18 @@ def _check_names(messages: Mapping[str, object], agency: str, steps: Sequence[St
         if name not in known and f'"{name}"' not in source and f"'{name}'" not in source:
             raise ConfigurationError(
                 f"--input {name}: no step of {agency} names such a feed; there are {', '.join(sorted(known))}"
+            )
+
+
+def _check_live_names(live: Iterable[str], messages: Iterable[str], steps: Sequence[Step[Any]]) -> None:
+    """Refuse what is live of a feed that no guard holds it against and no step wants: nothing would read it."""
+    from continuous_gtfs.realtime.making import published_feeds_wanted
+
+    known = sorted({*messages, *published_feeds_wanted(steps)})
+    for name in live:
+        if name not in known:
+            raise ConfigurationError(
+                f"--input {PUBLISHED}{name}: {name} is no feed of this run; there are {', '.join(known)}"
             )
 
 

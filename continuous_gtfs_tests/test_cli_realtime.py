@@ -243,6 +243,14 @@ def test_a_feed_of_a_name_that_no_step_knows_is_a_slip_of_the_pen(desk: Desk) ->
     assert "there are alerts, trip_updates, vehicle_positions" in err
 
 
+@pytest.mark.parametrize("name", ["foo", "schedule", "alerts"])
+def test_what_is_live_of_a_feed_that_is_not_in_the_run_is_refused(desk: Desk, name: str) -> None:
+    code, out, err = desk.realtime("--input", desk.feed(f"published_{name}", feed_message()))
+    assert (code, out) == (2, "")
+    assert f"--input published_{name}: {name} is no feed of this run; there are " in err
+    assert "vehicle_positions" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
