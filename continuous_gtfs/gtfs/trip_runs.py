@@ -51,6 +51,25 @@ def service_date_of(index: ScheduleIndex, trip_id: str, now: datetime) -> date:
     return other if index.runs_on(trip_id, other) and not index.runs_on(trip_id, meant) else meant
 
 
+def nearest_service_date(index: ScheduleIndex, trip_id: str, now: datetime) -> date:
+    """The service day whose run of a known trip is under way at ``now``, or else the nearest in time.
+
+    It changes only between two runs, far from both, while ``service_date_of`` changes at 04:00 or at midnight, maybe
+    amid a run. Where the trip runs on none of the days around, or has no times, it is ``service_date_of``.
+    """
+    meant, trip = service_date_of(index, trip_id, now), index.trips[trip_id]
+    start_s, end_s = trip.start_s, trip.end_s
+    if start_s is None or end_s is None:
+        return meant
+
+    def away_s(day: date) -> float:
+        second = (now - service_day_start(day, index.timezone)).total_seconds()
+        return max(start_s - second, second - end_s, 0.0)
+
+    days = (meant + timedelta(days=offset) for offset in (0, -1, 1))
+    return min((day for day in days if index.runs_on(trip_id, day)), key=away_s, default=meant)
+
+
 def ends_at(index: ScheduleIndex, trip_id: str, service_date: date, start_time: str) -> datetime | None:
     """When a run is over by the schedule, as an instant in UTC; None where the schedule does not say.
 

@@ -11,7 +11,7 @@ from google.transit.gtfs_realtime_pb2 import FeedEntity, TripDescriptor, TripUpd
 
 from continuous_gtfs.errors import StepDefinitionError
 from continuous_gtfs.gtfs.schedule_index import IndexedTrip, ScheduleIndex
-from continuous_gtfs.gtfs.trip_runs import service_date_of
+from continuous_gtfs.gtfs.trip_runs import nearest_service_date
 from continuous_gtfs.pipeline.step import StepContext
 from continuous_gtfs.realtime.builtin.entities import (
     ALERTS,
@@ -36,7 +36,7 @@ class ConvertScheduledToNew(OnFeeds):
 
     The new id is made of the trip_id and the service day (and the start, where a trip of frequencies.txt runs more
     than once a day), so the same trip has the same one in every run, in every feed and in an alert about it. Without
-    ``start_date`` the service day that began at 04:00 by the agency's clock is meant. What the vendor left out of
+    ``start_date`` the service day is meant whose run of the trip is nearest in time. What the vendor left out of
     ``route_id`` and ``direction_id`` is taken from the schedule: consumers cannot look it up under the new id.
 
     A trip that the schedule does not know stays as it is and is counted. Without a schedule nothing is converted.
@@ -119,7 +119,7 @@ class ConvertScheduledToNew(OnFeeds):
         return indexed
 
     def _new_id(self, trip: TripDescriptor, index: ScheduleIndex, now: datetime) -> str:
-        start_date = trip.start_date or f"{service_date_of(index, trip.trip_id, now):%Y%m%d}"
+        start_date = trip.start_date or f"{nearest_service_date(index, trip.trip_id, now):%Y%m%d}"
         new = f"{self.prefix}{trip.trip_id}-{start_date}"
         if trip.start_time and trip.trip_id in index.repeated_trips:
             new += f"-{trip.start_time.zfill(len('HH:MM:SS'))}"

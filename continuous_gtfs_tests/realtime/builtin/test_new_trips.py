@@ -58,7 +58,7 @@ def test_a_scheduled_trip_is_shown_as_a_new_one_of_the_same_id_in_every_feed() -
 def test_the_new_id_is_the_same_in_every_run_of_the_service_day_and_with_or_without_the_date() -> None:
     made = [
         trips(convert(now=now, **naming(trip))[0])[0].trip_id
-        for now in (seattle(7, 1, 4), seattle(7, 1, 23), seattle(7, 2, 3, 59))
+        for now in (seattle(7, 1, 4), seattle(7, 1, 8, 15), seattle(7, 1, 20))
         for trip in ({"trip_id": "T1"}, {"trip_id": "T1", "start_date": "20260701"})
     ]
     assert set(made) == {"new-T1-20260701"}
@@ -106,13 +106,28 @@ def test_any_other_trip_stays_as_it_is(trip: dict[str, Any]) -> None:
     assert found(result)[-1][:2] == ("info", "nothing_matched")
 
 
+@pytest.mark.parametrize(
+    ("start", "end", "moments", "expected"),
+    [
+        ("27:30:00", "28:30:00", (seattle(7, 2, 3, 20), seattle(7, 2, 3, 59), seattle(7, 2, 4, 40)), "new-T1-20260701"),
+        ("00:10:00", "00:50:00", (seattle(7, 1, 23, 55), seattle(7, 2, 0, 5), seattle(7, 2, 1)), "new-T1-20260702"),
+    ],
+)
+def test_the_id_of_a_trip_without_a_date_stays_the_same_through_its_run(
+    start: str, end: str, moments: tuple[datetime, ...], expected: str
+) -> None:
+    index = index_with(stop_times=(f"T1,{start},{start},M,1", f"T1,{end},{end},N,2"))
+    for now in moments:
+        assert trips(convert(index=index, now=now, **naming({"trip_id": "T1"}))[0])[0].trip_id == expected
+
+
 def test_routes_can_be_chosen_and_one_that_does_not_exist_is_told() -> None:
     step = ConvertScheduledToNew(route_ids=["N7", "X"])
     made, result = convert(step, **naming({"trip_id": "T1"}))
     assert trips(made)[0].trip_id == "T1"
     assert found(result)[0] == ("info", "routes_unknown", None, 1, ("X",))
     made, _ = convert(step, **naming({"trip_id": "NIGHT"}))
-    assert trips(made)[0].trip_id == "new-NIGHT-20260701"
+    assert trips(made)[0].trip_id == "new-NIGHT-20260630"
 
 
 def test_prefix_and_relationship_can_be_others() -> None:
