@@ -251,7 +251,8 @@ def code_server(module: str) -> Iterator[int]:
             wait_for(lambda: is_listening(port), what="the code server")
             yield port
         finally:
-            process.terminate()
+            # Not by a signal that it may have been started to ignore: it has nothing to save.
+            process.kill()
 
 
 def children_of(pid: int) -> list[psutil.Process]:
