@@ -9,6 +9,7 @@ as bytes. Not here: where they are kept (``artifacts.validations``), and when a 
 
 from __future__ import annotations
 
+import enum
 import gc
 import io
 import pickle
@@ -228,9 +229,18 @@ def _told(feed: str, rule: str, occurrence: Any) -> str:
     return f"{feed} {place}: {occurrence.prefix} {suffix}".strip()
 
 
+def _member_of(enumeration: Any, name: str) -> Any:
+    if not isinstance(enumeration, enum.EnumType):
+        raise pickle.UnpicklingError(f"an attribute of {enumeration!r} has no place in a prepared schedule")
+    return enumeration[name]
+
+
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """Classes of the validator alone: what its modules have imported reaches all of Python."""
+        if (module, name) == ("builtins", "getattr"):
+            # By this the first releases of Python 3.11 name the member of an enumeration.
+            return _member_of
         found = super().find_class(module, name) if module.partition(".")[0] == _PACKAGE else None
         if not isinstance(found, type) or found.__module__.partition(".")[0] != _PACKAGE:
             raise pickle.UnpicklingError(f"{module}.{name} has no place in a prepared schedule")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from dagster import DagsterInstance, Definitions, ExecuteInProcessResult
-from dagster._core.storage.defs_state.base import set_defs_state_storage
+from dagster._core.definitions.definitions_load_context import DefinitionsLoadContext, DefinitionsLoadType
 
 from continuous_gtfs.agencies.agency import DEFAULT_AGENCY, Agency, load_agency
 from continuous_gtfs.artifacts.manifest import Manifest
@@ -38,11 +38,11 @@ class Bench:
         return self.artifacts.archive().save(version, body)
 
     def run(self, definitions: Definitions, job: str, **options: Any) -> ExecuteInProcessResult:
-        # Dagster keeps the storage of the last instance opened, even a dead one; nothing here has state.
-        with set_defs_state_storage(None):
-            return definitions.resolve_job_def(job).execute_in_process(
-                instance=self.instance, raise_on_error=False, **options
-            )
+        # Else Dagster asks the storage of whichever instance it takes for the current one, and that may be a dead one.
+        DefinitionsLoadContext.set(DefinitionsLoadContext(load_type=DefinitionsLoadType.RECONSTRUCTION))
+        return definitions.resolve_job_def(job).execute_in_process(
+            instance=self.instance, raise_on_error=False, **options
+        )
 
     def live(self, name: str) -> Manifest | None:
         return self.artifacts.publisher().current(name)
