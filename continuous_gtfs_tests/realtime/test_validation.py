@@ -106,6 +106,11 @@ class Intruder:
         return print, ("made by the bytes",)
 
 
+class Grabber:
+    def __reduce__(self) -> tuple[object, tuple[object, str]]:
+        return getattr, (PreparedSchedule, "from_bytes")
+
+
 def borrowed(name: str) -> bytes:
     """A pickle of what a module of the validator has imported."""
     return zlib.compress(b"\x80\x04\x8c\x15gtfs_rt_validator.api\x8c" + bytes([len(name)]) + name.encode() + b"\x93.")
@@ -117,6 +122,7 @@ def borrowed(name: str) -> bytes:
         (b"garbage", "not a prepared schedule"),
         (zlib.compress(pickle.dumps({"a": 1})), "not a prepared schedule but a dict"),
         (zlib.compress(pickle.dumps(Intruder())), "builtins.print has no place in a prepared schedule"),
+        (zlib.compress(pickle.dumps(Grabber())), "has no place in a prepared schedule"),
         (borrowed("time.sleep"), "time.sleep has no place in a prepared schedule"),
         (borrowed("Path"), "Path has no place in a prepared schedule"),
         (borrowed("fetch_once"), "fetch_once has no place in a prepared schedule"),
