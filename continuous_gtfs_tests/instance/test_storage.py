@@ -101,6 +101,7 @@ def test_a_database_that_was_restarted_is_used_again_without_an_error(home: Path
         postgres.stop()
         postgres.start()
         use_every_storage(instance)
+        assert instance.get_runs() == []
 
 
 def test_tables_are_made_in_a_new_database(tmp_path: Path, postgres: EmbeddedPostgres) -> None:
@@ -141,6 +142,7 @@ def test_the_web_server_may_still_set_its_own_limits(home: Path) -> None:
     with DagsterInstance.from_config(str(home)) as instance:
         instance.optimize_for_webserver(statement_timeout=15000, pool_recycle=3600, max_overflow=20)
         use_every_storage(instance)
+        assert instance.get_runs() == []
 
 
 def test_what_the_tables_are_like_is_asked_once_and_a_no_is_asked_again(
