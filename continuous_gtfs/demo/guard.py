@@ -27,7 +27,7 @@ class Guard:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            text=True,
+            bufsize=0,  # Nothing is held back: what a dead guard did not take must not be tried again at the close.
             start_new_session=True,
         )
 
@@ -51,10 +51,9 @@ class Guard:
 
     def _write(self, line: str) -> None:
         with contextlib.suppress(BrokenPipeError):  # A guard that was killed takes only the safety net with it.
-            self._stdin().write(line)
-            self._stdin().flush()
+            self._stdin().write(line.encode())
 
-    def _stdin(self) -> IO[str]:
+    def _stdin(self) -> IO[bytes]:
         assert self._process.stdin is not None
         return self._process.stdin
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -51,6 +52,7 @@ def test_a_dismissed_guard_and_a_forgotten_process_are_left_alone() -> None:
 def test_a_guard_that_was_killed_does_not_take_the_demo_with_it() -> None:
     guard = Guard()
     psutil.Process(guard.pid).kill()
+    os.waitid(os.P_PID, guard.pid, os.WEXITED | os.WNOWAIT)  # Its end of the pipe is shut from here on.
     guard.watch(1, signal.SIGTERM)
     guard.forget(1)
     guard.dismiss()
