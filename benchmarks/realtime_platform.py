@@ -27,6 +27,7 @@ from continuous_gtfs.demo.processes import Platform
 EDITIONS = ("production", "qa")
 FEEDS = ("vehicle_positions", "trip_updates")
 LOOKS_EVERY_S = 0.005
+SHARED_MEMORY = ("/dev/zero", "/dev/shm", "/SYSV")
 _FEEDS = """\
 from dataclasses import replace
 
@@ -142,4 +143,16 @@ def memory_mib(pid: int) -> float:
             total += process.memory_full_info().pss
         except (psutil.NoSuchProcess, psutil.ZombieProcess):
             continue
+    return total / (1 << 20)
+
+
+def memory_beside_buffers_mib(pid: int) -> float:
+    """As ``memory_mib``, without PostgreSQL's shared memory: buffers that fill up to the size they are configured to."""
+    total = 0
+    for process in (root := psutil.Process(pid), *root.children(recursive=True)):
+        try:
+            maps = process.memory_maps(grouped=False)
+        except (psutil.NoSuchProcess, psutil.ZombieProcess):
+            continue
+        total += sum(part.pss for part in maps if not part.path.startswith(SHARED_MEMORY))
     return total / (1 << 20)

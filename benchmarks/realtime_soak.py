@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from dagster import DagsterInstance, DagsterRunStatus
-from realtime_platform import EDITIONS, FEEDS, Reader, memory_mib, realtime_runs
+from realtime_platform import EDITIONS, FEEDS, Reader, memory_beside_buffers_mib, memory_mib, realtime_runs
 from tables import median, print_table
 
 from continuous_gtfs.artifacts.archive import Archive
@@ -23,6 +23,7 @@ from continuous_gtfs.demo import commands
 from continuous_gtfs.demo.processes import Platform
 
 MEASURED = (commands.DAEMON, commands.CODE_REALTIME, commands.CODE_SCHEDULE, commands.WEBSERVER, commands.POSTGRES)
+BESIDE_BUFFERS = "PostgreSQL without its shared buffers"
 SAMPLED_EVERY_S = 5.0
 QUARTERS = 4
 # A version may still be on its way to its reader when the time is over.
@@ -34,7 +35,7 @@ def main() -> None:
     parser.add_argument("--versions", type=int, default=900, help="versions of each feed at the vendor")
     parser.add_argument("--cadence", type=float, default=2.0, help="seconds between them")
     options = parser.parse_args()
-    samples: dict[str, list[float]] = {name: [] for name in MEASURED}
+    samples: dict[str, list[float]] = {name: [] for name in (*MEASURED, BESIDE_BUFFERS)}
     with tempfile.TemporaryDirectory(prefix="realtime-soak-") as folder:
         platform = Platform(Path(folder), realtime_every_s=options.cadence)
         with platform:
@@ -50,6 +51,7 @@ def main() -> None:
                 while time.monotonic() < end:
                     for name in MEASURED:
                         samples[name].append(memory_mib(platform.pid(name)))
+                    samples[BESIDE_BUFFERS].append(memory_beside_buffers_mib(platform.pid(commands.POSTGRES)))
                     platform.check()
                     time.sleep(SAMPLED_EVERY_S)
                 over = time.time()
@@ -67,7 +69,7 @@ def main() -> None:
     print_table(
         f"Memory over {options.versions * options.cadence / 60:.0f} minutes at {options.cadence:g} s, MiB",
         ("process and its children", "1st quarter", "2nd", "3rd", "4th", "4th to 3rd"),
-        [_memory_row(name, samples[name]) for name in MEASURED],
+        [_memory_row(name, values) for name, values in samples.items()],
     )
     failed = [r for r in runs if r.dagster_run.status is not DagsterRunStatus.SUCCESS]
     print_table(
