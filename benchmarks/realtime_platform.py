@@ -147,7 +147,7 @@ def memory_mib(pid: int) -> float:
 
 
 def memory_beside_buffers_mib(pid: int) -> float:
-    """As ``memory_mib``, without PostgreSQL's shared memory: buffers that fill up to the size they are configured to."""
+    """As ``memory_mib``, without PostgreSQL's shared memory, which fills up to the size it is configured to."""
     total = 0
     for process in (root := psutil.Process(pid), *root.children(recursive=True)):
         try:
