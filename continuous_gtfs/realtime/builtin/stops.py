@@ -105,7 +105,7 @@ class FilterStopsByID(OnFeeds):
         for position, entity in enumerate(message.entity):
             if entity.HasField("trip_update"):
                 removed = _remove_updates(entity.trip_update, is_filtered)
-                updates += removed
+                updates.update(removed)
                 is_emptied = removed and not entity.trip_update.stop_time_update
                 # A cancellation is about the whole trip, whatever stops it lists.
                 if is_emptied and entity.trip_update.trip.schedule_relationship not in CANCELLED:
@@ -137,15 +137,15 @@ def _names_a_stop(message: FeedMessage, is_filtered: IsFiltered) -> bool:
     )
 
 
-def _remove_updates(trip_update: TripUpdate, is_filtered: IsFiltered) -> Counter[str]:
-    removed: Counter[str] = Counter()
+def _remove_updates(trip_update: TripUpdate, is_filtered: IsFiltered) -> list[str]:
+    """The stop of each update that was taken out, one an update."""
     updates = trip_update.stop_time_update
-    for position in range(len(updates) - 1, -1, -1):
-        stop_id = _stop_of(updates[position], is_filtered)
-        if stop_id:
-            removed[stop_id] += 1
-            del updates[position]
-    return removed
+    found = [
+        (position, stop_id) for position, update in enumerate(updates) if (stop_id := _stop_of(update, is_filtered))
+    ]
+    for position, _ in reversed(found):
+        del updates[position]
+    return [stop_id for _, stop_id in found]
 
 
 def _stop_of(update: TripUpdate.StopTimeUpdate, is_filtered: IsFiltered) -> str | None:
