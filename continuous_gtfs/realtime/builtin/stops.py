@@ -140,9 +140,13 @@ def _names_a_stop(message: FeedMessage, is_filtered: IsFiltered) -> bool:
 def _remove_updates(trip_update: TripUpdate, is_filtered: IsFiltered) -> list[str]:
     """The stop of each update that was taken out, one an update."""
     updates = trip_update.stop_time_update
-    found = [
-        (position, stop_id) for position, update in enumerate(updates) if (stop_id := _stop_of(update, is_filtered))
-    ]
+    found: list[tuple[int, str]] = []
+    for position, update in enumerate(updates):
+        # As in _stop_of, without a call for each of the many updates that name an ordinary stop.
+        if is_filtered(update.stop_id) or update.HasField("stop_time_properties"):
+            stop_id = _stop_of(update, is_filtered)
+            if stop_id:
+                found.append((position, stop_id))
     for position, _ in reversed(found):
         del updates[position]
     return [stop_id for _, stop_id in found]
