@@ -34,6 +34,8 @@ def platform_environment(state: Path, *, ports: Ports, postgres_url: str, tokens
     vendor = f"http://{HOST}:{ports.simulator}"
     return {
         "CONTINUOUS_GTFS_AGENCY": os.environ.get("CONTINUOUS_GTFS_AGENCY", DEFAULT_AGENCY),
+        # The vendor of the demo is a process of this machine.
+        "CONTINUOUS_GTFS_ALLOW_PRIVATE_HOSTS": HOST,
         "CONTINUOUS_GTFS_ARCHIVE": str(state / "archive"),
         "CONTINUOUS_GTFS_PUBLISHED": str(state / "published"),
         "CONTINUOUS_GTFS_POSTGRES_URL": postgres_url,

@@ -23,9 +23,11 @@ from continuous_gtfs import __version__
 from continuous_gtfs.errors import ConfigurationError
 from continuous_gtfs.pims.bodies import UnusableBodyError, read_body
 from continuous_gtfs.pims.catalog import FeedSource
+from continuous_gtfs.pims.guarded import GuardedTransport, RefusedTargetError
 from continuous_gtfs.pims.outcomes import Body, CouldNotTell, FetchOutcome, NotModified
 from continuous_gtfs.pims.quiet import no_http_records
 from continuous_gtfs.pims.secrets import RememberingSecrets, SecretSource
+from continuous_gtfs.pims.targets import ALLOW_SETTING, Targets
 from continuous_gtfs.pims.templates import placeholders, render_header, render_url
 
 __all__ = ["MAX_REDIRECTS", "Body", "CouldNotTell", "FetchOutcome", "NotModified", "PimsClient"]
@@ -36,6 +38,7 @@ MAX_REDIRECTS = 3
 KEPT_OPEN_S = 1.5
 _REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_USUAL_HEADERS = {"Accept-Encoding": "gzip", "User-Agent": f"continuous-gtfs/{__version__}"}
 _log = logging.getLogger(__name__)
 
 
@@ -43,13 +46,14 @@ class PimsClient:
     """Fetches feeds; an async context manager that keeps its connections open between fetches.
 
     One client belongs to one event loop. Redirects are followed only to the host that was asked and to the
-    hosts that the feed's source allows, so its headers (the token among them) go nowhere else; cookies are
-    neither kept nor sent; a proxy from the environment is used, but not for the loopback host.
+    hosts that the feed's source allows, and its headers (the token among them) go to the first alone; cookies are
+    neither kept nor sent; a proxy from the environment is used, but not for the loopback host. Only public addresses
+    are asked, and those that ``CONTINUOUS_GTFS_ALLOW_PRIVATE_HOSTS`` among the settings names.
 
     Args:
-        config: Settings for ``${config:NAME}``, usually ``os.environ``.
+        config: Settings for ``${config:NAME}``, usually ``os.environ``; read anew at each ``async with``.
         secrets: Where ``${secret:NAME}`` comes from; asked at each fetch, so a rotated token is seen.
-        transport: The seam for the network.
+        transport: The seam for the network; it judges no address.
         now: The clock that a ``Retry-After`` date is compared with.
     """
 
@@ -66,18 +70,21 @@ class PimsClient:
         self._transport = transport
         self._now = now
         self._http: httpx.AsyncClient | None = None
+        self._fault: ConfigurationError | None = None
 
     def __repr__(self) -> str:
         return f"PimsClient(is_open={self._http is not None})"
 
     async def __aenter__(self) -> Self:
+        targets, self._fault = Targets(), None
+        try:
+            targets = Targets.from_settings(self._config)
+        except ConfigurationError as error:
+            self._fault = error
         self._http = httpx.AsyncClient(
-            transport=self._transport,
-            verify=_ssl_context(),
+            transport=self._transport or GuardedTransport(targets, verify=_ssl_context(), keepalive_s=KEPT_OPEN_S),
             timeout=None,  # one deadline for the whole request, in fetch
             follow_redirects=False,
-            limits=httpx.Limits(keepalive_expiry=KEPT_OPEN_S),
-            mounts={"all://localhost": None, "all://127.0.0.1": None, "all://[::1]": None},
             cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
         )
         return self
@@ -134,28 +141,37 @@ class PimsClient:
         last_modified: str | None,
     ) -> FetchOutcome:
         try:
+            if self._fault is not None:
+                raise self._fault
             url = self._url(source, secrets)
-            headers = self._headers(source, secrets) | _conditions(etag, last_modified)
+            headers = self._headers(source, secrets)
         except ConfigurationError as error:
             return CouldNotTell("not_configured", str(error), is_permanent=True)
         try:
             async with asyncio.timeout(source.timeout_s):
-                return await self._ask(http, source, url, headers)
+                return await self._ask(http, source, url, headers, _conditions(etag, last_modified))
         except TimeoutError:
             return CouldNotTell("timeout", f"no whole answer from {_host(url)} in {source.timeout_s:g} s")
 
     async def _ask(
-        self, http: httpx.AsyncClient, source: FeedSource, url: httpx.URL, headers: dict[str, str]
+        self,
+        http: httpx.AsyncClient,
+        source: FeedSource,
+        url: httpx.URL,
+        headers: dict[str, str],
+        conditions: dict[str, str],
     ) -> FetchOutcome:
         asked = url
         for _ in range(MAX_REDIRECTS + 1):
+            own = headers if _is_same_host(asked, url) else {}
             try:
-                response = await http.send(http.build_request("GET", url, headers=headers), stream=True)
+                request = http.build_request("GET", url, headers=_USUAL_HEADERS | own | conditions)
+                response = await http.send(request, stream=True)
             except httpx.HTTPError as error:
                 return _without_answer(error, url)
             try:
                 if response.status_code not in _REDIRECT_STATUSES:
-                    return await self._answer(source, response, url, headers)
+                    return await self._answer(source, response, url, is_conditional=bool(conditions))
             except UnusableBodyError as error:
                 return CouldNotTell(error.kind, f"{_host(url)} sent {error}", is_permanent=error.is_permanent)
             except httpx.HTTPError as error:
@@ -174,14 +190,14 @@ class PimsClient:
         return _refused(f"{_host(asked)} redirects more than {MAX_REDIRECTS} times")
 
     async def _answer(
-        self, source: FeedSource, response: httpx.Response, url: httpx.URL, headers: Mapping[str, str]
+        self, source: FeedSource, response: httpx.Response, url: httpx.URL, *, is_conditional: bool
     ) -> FetchOutcome:
         status, host = response.status_code, _host(url)
         if status == 200:
             body = await read_body(response, max_bytes=source.max_bytes)
             return Body(body, response.headers.get("etag"), response.headers.get("last-modified"))
         if status == 304:
-            if headers.keys() & {"If-None-Match", "If-Modified-Since"}:
+            if is_conditional:
                 return NotModified()
             return CouldNotTell("unexpected_not_modified", f"{host} answers 304 to a request without a condition")
         retry_after_s = _retry_after_s(response.headers.get("retry-after", ""), self._now())
@@ -219,7 +235,7 @@ class PimsClient:
         return url
 
     def _headers(self, source: FeedSource, secrets: SecretSource) -> dict[str, str]:
-        return {"Accept-Encoding": "gzip", "User-Agent": f"continuous-gtfs/{__version__}"} | {
+        return {
             name: render_header(template, config=self._config, secrets=secrets)
             for name, template in source.headers.items()
         }
@@ -240,6 +256,13 @@ def _conditions(etag: str | None, last_modified: str | None) -> dict[str, str]:
 def _without_answer(error: httpx.HTTPError, url: httpx.URL) -> CouldNotTell:
     """The outcome of a request that got no usable answer. Only the operating system's words are passed on."""
     host = _host(url)
+    refusal = _refusal(error)
+    if refusal is not None:
+        return CouldNotTell(
+            "target_refused",
+            f"{host} is not asked: {refusal}; if it is the vendor, name it in {ALLOW_SETTING}",
+            is_permanent=True,
+        )
     if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
         return CouldNotTell("unreachable", f"cannot connect to {host}: {_os_words(error)}")
     if isinstance(error, httpx.LocalProtocolError):
@@ -250,6 +273,12 @@ def _without_answer(error: httpx.HTTPError, url: httpx.URL) -> CouldNotTell:
     if isinstance(error, httpx.RemoteProtocolError) and "without sending" not in str(error):
         return CouldNotTell("bad_response", f"{host} answers with something that is not HTTP")
     return CouldNotTell("unreachable", f"{host} gave no answer ({type(error).__name__})")
+
+
+def _refusal(error: BaseException | None) -> RefusedTargetError | None:
+    while error is not None and not isinstance(error, RefusedTargetError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _os_words(error: BaseException) -> str:
@@ -278,7 +307,7 @@ def _is_usable(url: httpx.URL) -> bool:
 
 
 def _may_follow(asked: httpx.URL, target: httpx.URL, allowed: frozenset[str]) -> bool:
-    """Whether the feed's headers may go to ``target``: the origin that was asked, or an allowed host.
+    """Whether a redirect may lead to ``target``: the origin that was asked, or an allowed host.
 
     A bare name allows the scheme's default port only, for another port is another service. A redirect from
     https to http is never followed: the token would travel in the clear.
@@ -288,6 +317,12 @@ def _may_follow(asked: httpx.URL, target: httpx.URL, allowed: frozenset[str]) ->
     if _origin(target) == _origin(asked):
         return True
     return _host(target) in allowed or (target.port is None and target.host in allowed)
+
+
+def _is_same_host(asked: httpx.URL, url: httpx.URL) -> bool:
+    """Whether the feed's headers may go to ``url``: where they were meant to go, or the same host by https."""
+    upgraded = asked.copy_with(scheme="https") if asked.port is None and asked.scheme == "http" else asked
+    return _origin(url) in (_origin(asked), _origin(upgraded))
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int]:

@@ -32,8 +32,8 @@ class CouldNotTell:
     Attributes:
         kind: One of ``not_configured``, ``timeout``, ``unreachable``, ``bad_response``, ``server_error``,
             ``too_many_requests``, ``unauthorized``, ``not_found``, ``client_error``, ``unexpected_status``,
-            ``unexpected_not_modified``, ``redirect_refused``, ``too_large``, ``truncated``, ``empty_body``,
-            ``html_instead_of_feed``, ``bad_encoding``.
+            ``unexpected_not_modified``, ``redirect_refused``, ``target_refused``, ``too_large``, ``truncated``,
+            ``empty_body``, ``html_instead_of_feed``, ``bad_encoding``.
         reason: One sentence for an operator, with the feed's name; never holds a secret.
         is_permanent: The same request again ends the same way until a person changes something.
         retry_after_s: How long the vendor asked to be left alone, not bounded here; None when it did not ask.

@@ -29,6 +29,7 @@ def vendor() -> Iterator[RunningSimulator]:
 @pytest.fixture(autouse=True)
 def _settings(vendor: RunningSimulator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIMS_PRODUCTION_URL", f"{vendor.url}/production")
+    monkeypatch.setenv("CONTINUOUS_GTFS_ALLOW_PRIVATE_HOSTS", "127.0.0.1")
     monkeypatch.setenv("PIMS_PRODUCTION_TOKEN", TOKENS["production"])
     vendor.control("DELETE", "faults")
 

@@ -48,6 +48,7 @@ def test_every_entity_of_a_capture_is_published_when_no_step_names_its_stops(
     )
     with serve_in_thread(replay=folder, realtime_every_s=None) as vendor:
         monkeypatch.setenv("PIMS_PRODUCTION_URL", f"{vendor.url}/production")
+        monkeypatch.setenv("CONTINUOUS_GTFS_ALLOW_PRIVATE_HOSTS", "127.0.0.1")
         monkeypatch.setenv("PIMS_PRODUCTION_TOKEN", TOKENS["production"])
         (request,) = tick(bench, sensor_of(FeedKind.REALTIME)).run_requests or []
     result = bench.run(definitions, "realtime_production", tags=dict(request.tags))

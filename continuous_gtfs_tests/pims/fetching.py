@@ -12,6 +12,7 @@ import httpx
 from continuous_gtfs.pims.catalog import FeedKind, FeedSource
 from continuous_gtfs.pims.client import CouldNotTell, FetchOutcome, PimsClient
 from continuous_gtfs.pims.secrets import EnvironmentSecrets
+from continuous_gtfs.pims.targets import ALLOW_SETTING
 from continuous_gtfs_tests.pims.raw_vendor import Piece, RawVendor, raw_vendor
 
 NOW = datetime(2026, 3, 2, 12, 0, 0, tzinfo=UTC)
@@ -41,7 +42,7 @@ def client(
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> PimsClient:
     return PimsClient(
-        config={"PIMS_QA_URL": url} if config is None else config,
+        config={"PIMS_QA_URL": url, ALLOW_SETTING: "127.0.0.1"} if config is None else config,
         secrets=EnvironmentSecrets(secrets),
         transport=transport,
         now=lambda: NOW,
