@@ -11,12 +11,12 @@ location never pays for what only the schedule needs:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from continuous_gtfs.agencies.loading import DEFAULT_AGENCY, load_module
+from continuous_gtfs.agencies.loading import DEFAULT_AGENCY, load_module, split_key
 from continuous_gtfs.errors import ConfigurationError, StepDefinitionError
 from continuous_gtfs.gtfs.checks.thresholds import ScheduleThresholds
 from continuous_gtfs.pims.catalog import FeedKind, FeedSource
@@ -123,6 +123,10 @@ class Agency:
 def load_agency(name: str) -> Agency:
     """The agency in the package or folder ``name``, see ``load_module``.
 
+    With a key (``capital=agencies.capital``) its environments are ``capital_production`` and so on. Everything that one
+    agency could share with another by accident is named by its environment: asset keys, jobs, sensors, tags, archived
+    and published objects.
+
     Raises:
         ConfigurationError: There is none, or its ``feeds`` module declares no ``AGENCY``.
     """
@@ -130,7 +134,14 @@ def load_agency(name: str) -> Agency:
     agency = getattr(module, "AGENCY", None)
     if not isinstance(agency, Agency):
         raise ConfigurationError(f"{module.__file__} declares no AGENCY (an Agency); see continuous_gtfs.agencies")
-    return agency
+    key, _ = split_key(name)
+    return agency if key is None else _keyed(agency, key)
+
+
+def _keyed(agency: Agency, key: str) -> Agency:
+    return replace(
+        agency, feeds=tuple(replace(source, environment=f"{key}_{source.environment}") for source in agency.feeds)
+    )
 
 
 def load_steps(name: str, pipeline: str) -> tuple[Step[Any], ...]:

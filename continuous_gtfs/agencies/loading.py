@@ -21,8 +21,18 @@ from continuous_gtfs.errors import ConfigurationError, ContinuousGtfsError, Step
 
 DEFAULT_AGENCY = "continuous_gtfs.agencies.sound_transit"
 
+_KEYED = re.compile(r"([a-z][a-z0-9_]*)=(.+)")
 _DOTTED_NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 _packages: dict[str, Path] = {}
+
+
+def split_key(agency: str) -> tuple[str | None, str]:
+    """The key by which an agency is told from others in one deployment, and its name: ``capital=agencies.capital``.
+
+    The key is None where none is given; a folder whose own name looks so has none.
+    """
+    keyed = _KEYED.fullmatch(agency)
+    return (None, agency) if keyed is None or Path(agency).is_dir() else (keyed[1], keyed[2])
 
 
 def load_module(agency: str, part: str) -> ModuleType:
@@ -30,13 +40,14 @@ def load_module(agency: str, part: str) -> ModuleType:
 
     Args:
         agency: A folder, or the dotted name of a package. A bare name is a folder where there is one that holds
-            such a module.
+            such a module. A key in front of it, see ``split_key``, changes nothing here.
 
     Raises:
         ConfigurationError: There is no such agency or module, or importing it failed; the message says at which line.
         StepDefinitionError: A step in it is declared wrongly; likewise.
     """
     importlib.invalidate_caches()
+    _, agency = split_key(agency)
     folder = Path(agency).expanduser()
     if (folder / f"{part}.py").is_file():
         return _import(f"{_package_of(folder.resolve())}.{part}")

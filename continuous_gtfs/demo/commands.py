@@ -23,8 +23,8 @@ ALL = (POSTGRES, MIGRATE, CODE_SCHEDULE, CODE_REALTIME, SIMULATOR, PUBLISHED, WE
 TASKS = (MIGRATE,)
 SERVICES = (POSTGRES, SIMULATOR, PUBLISHED)
 
-# Each of the eight sensors' long polls holds a thread of a code server; the rest answers the user interface.
-CODE_SERVER_THREADS = 16
+# Each sensor's long poll holds a thread of a code server; the rest answers the user interface. Made when needed.
+CODE_SERVER_THREADS = 80
 
 
 def migrate() -> list[str]:
