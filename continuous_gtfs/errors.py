@@ -14,6 +14,7 @@ A transient error may pass by itself: the same run again can succeed.
     │   └── ArchiveCorruptError        stored bytes do not have the digest they are stored under
     └── TransientError
         ├── StoreError                 the artifact store failed or is full; the last good object stays
+        ├── SecretsUnavailableError    the service that keeps the secrets gave no answer
         └── PublicationConflictError   another writer kept moving the same object
 """
 
@@ -76,6 +77,10 @@ class ArchiveCorruptError(PermanentError):
 
 class StoreError(TransientError):
     """The artifact store failed (no space, no permission, no network); the last good object stays."""
+
+
+class SecretsUnavailableError(TransientError):
+    """The service that keeps the secrets gave no answer. Says nothing of whether it has the secret."""
 
 
 class PublicationConflictError(TransientError):

@@ -49,7 +49,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 ONLY_IN = {
     "dagster": ("defs/", "definitions/", "instance/"),
     "httpx": ("pims/",),
-    "google.cloud": ("artifacts/gcs.py", "pims/secrets.py"),
+    "google.cloud": ("artifacts/gcs.py", "pims/secrets_gcp.py"),
     "rich": ("demo/", "cli.py"),
     "click": ("cli.py", "cli_schedule.py", "cli_realtime.py", "cli_compare.py", "cli_feeds.py", "cli_runs.py"),
     "starlette": ("simulator/", "demo/"),

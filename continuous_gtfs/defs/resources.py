@@ -14,7 +14,7 @@ from continuous_gtfs.artifacts.opening import open_store
 from continuous_gtfs.artifacts.publication import Publisher
 from continuous_gtfs.artifacts.transformed import TransformedFeeds
 from continuous_gtfs.pims.client import PimsClient
-from continuous_gtfs.pims.secrets import EnvironmentSecrets
+from continuous_gtfs.pims.secrets_opening import open_secrets
 
 
 class Artifacts(ConfigurableResource["Artifacts"]):
@@ -66,4 +66,4 @@ class VendorAccess(ConfigurableResource["VendorAccess"]):
     def client(self) -> PimsClient:
         import os
 
-        return PimsClient(config=os.environ, secrets=EnvironmentSecrets(os.environ))
+        return PimsClient(config=os.environ, secrets=open_secrets(os.environ))

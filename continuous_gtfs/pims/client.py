@@ -20,7 +20,7 @@ from typing import Self
 import httpx
 
 from continuous_gtfs import __version__
-from continuous_gtfs.errors import ConfigurationError
+from continuous_gtfs.errors import ConfigurationError, SecretsUnavailableError
 from continuous_gtfs.pims.bodies import UnusableBodyError, read_body
 from continuous_gtfs.pims.catalog import FeedSource
 from continuous_gtfs.pims.guarded import GuardedTransport, RefusedTargetError
@@ -115,6 +115,8 @@ class PimsClient:
         secrets = RememberingSecrets(self._secrets)
         with no_http_records():
             outcome = await self._outcome(self._http, source, secrets, etag, last_modified)
+            if isinstance(outcome, CouldNotTell) and outcome.kind == "unauthorized":
+                outcome = await self._again_if_rotated(outcome, source, secrets, etag, last_modified)
         if isinstance(outcome, CouldNotTell):
             outcome = CouldNotTell(
                 kind=outcome.kind,
@@ -132,6 +134,24 @@ class PimsClient:
         _log.debug("%s: %s", source.feed_id, secrets.redact(repr(outcome)))
         return outcome
 
+    async def _again_if_rotated(
+        self,
+        refused: CouldNotTell,
+        source: FeedSource,
+        secrets: RememberingSecrets,
+        etag: str | None,
+        last_modified: str | None,
+    ) -> FetchOutcome:
+        """Asks once more where a secret was rotated since it was read; an operator then notices nothing."""
+        secrets.reject_all()
+        try:
+            if not await asyncio.to_thread(secrets.are_rotated):
+                return refused
+        except (ConfigurationError, SecretsUnavailableError):
+            return refused
+        assert self._http is not None
+        return await self._outcome(self._http, source, secrets, etag, last_modified)
+
     async def _outcome(
         self,
         http: httpx.AsyncClient,
@@ -143,10 +163,12 @@ class PimsClient:
         try:
             if self._fault is not None:
                 raise self._fault
-            url = self._url(source, secrets)
-            headers = self._headers(source, secrets)
+            # In a thread: a secret may come from a service, and the sibling feeds must not wait for it.
+            url, headers = await asyncio.to_thread(lambda: (self._url(source, secrets), self._headers(source, secrets)))
         except ConfigurationError as error:
             return CouldNotTell("not_configured", str(error), is_permanent=True)
+        except SecretsUnavailableError as error:
+            return CouldNotTell("secrets_unavailable", str(error))
         try:
             async with asyncio.timeout(source.timeout_s):
                 return await self._ask(http, source, url, headers, _conditions(etag, last_modified))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import socket
 import ssl
@@ -130,6 +131,8 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
 
 async def _look_up(host: str, port: int) -> list[str]:
     """Every address of ``host``, in the resolver's order, each once."""
+    with contextlib.suppress(ValueError):
+        return [str(ipaddress.ip_address(host))]
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:

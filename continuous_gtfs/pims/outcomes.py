@@ -30,7 +30,8 @@ class CouldNotTell:
     """The fetch says nothing about the feed: not that it changed, not that it did not.
 
     Attributes:
-        kind: One of ``not_configured``, ``timeout``, ``unreachable``, ``bad_response``, ``server_error``,
+        kind: One of ``not_configured``, ``secrets_unavailable``, ``timeout``, ``unreachable``, ``bad_response``,
+            ``server_error``,
             ``too_many_requests``, ``unauthorized``, ``not_found``, ``client_error``, ``unexpected_status``,
             ``unexpected_not_modified``, ``redirect_refused``, ``target_refused``, ``too_large``, ``truncated``,
             ``empty_body``, ``html_instead_of_feed``, ``bad_encoding``.

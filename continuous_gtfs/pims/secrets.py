@@ -9,17 +9,22 @@ from urllib.parse import quote, quote_plus
 from continuous_gtfs.errors import ConfigurationError
 
 REDACTED = "[redacted]"
+LATEST = "latest"
 
 
 class SecretSource(Protocol):
     """Resolves a secret by name at the moment it is needed."""
 
-    def get(self, name: str) -> str:
+    def get(self, name: str, version: str = LATEST) -> str:
         """The value of the secret ``name``.
 
         Raises:
             ConfigurationError: There is no such secret, or it is blank; the message names it.
+            SecretsUnavailableError: It could not be found out.
         """
+
+    def reject(self, name: str, version: str, value: str) -> None:
+        """Whoever was shown ``value`` refused it: a remembered one is not to be given out again unread."""
 
 
 class EnvironmentSecrets:
@@ -35,12 +40,18 @@ class EnvironmentSecrets:
     def __repr__(self) -> str:
         return "EnvironmentSecrets()"
 
-    def get(self, name: str) -> str:
-        """The variable's value, without the line break that a value read from a file often ends in."""
+    def get(self, name: str, version: str = LATEST) -> str:
+        """The variable's value, without the line break that a value read from a file often ends in.
+
+        An environment has one version of everything, which stands for a pinned one too.
+        """
         value = self._environ.get(name, "").strip()
         if not value:
             raise ConfigurationError(f"the secret {name} is not set: set the environment variable {name}")
         return value
+
+    def reject(self, name: str, version: str, value: str) -> None:
+        """Nothing is remembered here."""
 
 
 class RememberingSecrets:
@@ -51,19 +62,31 @@ class RememberingSecrets:
 
     def __init__(self, source: SecretSource) -> None:
         self._source = source
-        self._given: set[str] = set()
+        self._given: dict[tuple[str, str], str] = {}
 
     def __repr__(self) -> str:
         return "RememberingSecrets()"
 
-    def get(self, name: str) -> str:
-        value = self._source.get(name)
-        self._given.add(value)
+    def get(self, name: str, version: str = LATEST) -> str:
+        value = self._source.get(name, version)
+        self._given[name, version] = value
         return value
+
+    def reject(self, name: str, version: str, value: str) -> None:
+        self._source.reject(name, version, value)
+
+    def reject_all(self) -> None:
+        """The vendor refused what it was shown: every value that this object has given out is rejected."""
+        for (name, version), value in self._given.items():
+            self._source.reject(name, version, value)
+
+    def are_rotated(self) -> bool:
+        """Whether one of the secrets that this object has given out has another value by now."""
+        return any(self._source.get(name, version) != value for (name, version), value in self._given.items())
 
     def redact(self, text: str) -> str:
         """``text`` without any value that this object has given out."""
-        return redact(text, self._given)
+        return redact(text, self._given.values())
 
 
 def redact(text: str, values: Iterable[str]) -> str:

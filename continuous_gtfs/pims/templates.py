@@ -1,6 +1,7 @@
-"""Templates of URLs and header values: ``${config:NAME}`` and ``${secret:NAME}``, resolved when asked for.
+"""Templates of URLs and header values: ``${config:NAME}``, ``${secret:NAME}`` and ``${secret:NAME@VERSION}``.
 
-A template is what is declared, shown and stored; what it renders to is used for one request and dropped.
+A template is what is declared, shown and stored; what it renders to is used for one request and dropped. A secret's
+newest version is meant where none is named.
 """
 
 from __future__ import annotations
@@ -10,9 +11,14 @@ from collections.abc import Callable, Mapping
 from urllib.parse import quote
 
 from continuous_gtfs.errors import ConfigurationError
-from continuous_gtfs.pims.secrets import SecretSource
+from continuous_gtfs.pims.secrets import LATEST, SecretSource
 
-_PLACEHOLDER = re.compile(r"\$\{(?:(?P<kind>config|secret):(?P<name>[A-Za-z_][A-Za-z0-9_.-]*)\}|(?P<bad>[^}]*\}?))")
+_NAME = r"[A-Za-z_][A-Za-z0-9_.-]*"
+_PLACEHOLDER = re.compile(
+    r"\$\{(?:"
+    rf"(?P<kind>config|secret):(?P<name>{_NAME})(?:@(?P<version>[A-Za-z0-9][A-Za-z0-9_-]*))?\}}"
+    r"|(?P<bad>[^}]*\}?))"
+)
 
 
 def render(template: str, *, config: Mapping[str, str], secrets: SecretSource) -> str:
@@ -26,11 +32,17 @@ def render(template: str, *, config: Mapping[str, str], secrets: SecretSource) -
 
 
 def render_url(template: str, *, config: Mapping[str, str], secrets: SecretSource) -> str:
-    """``render`` for a URL: a secret is percent-encoded, a base URL may end in a slash or not."""
+    """``render`` for a URL: a secret is percent-encoded, a base URL may end in a slash or not.
+
+    A template that is nothing but one placeholder is the whole URL, taken as it is.
+    """
+    whole = _PLACEHOLDER.fullmatch(template)
+    if whole is not None and whole["kind"]:
+        return render(template, config=config, secrets=secrets)
     return _substitute(
         template,
         config=lambda name: _setting(config, name).rstrip("/"),
-        secret=lambda name: quote(secrets.get(name), safe=""),
+        secret=lambda name, version: quote(secrets.get(name, version), safe=""),
     )
 
 
@@ -55,13 +67,15 @@ def placeholders(template: str) -> tuple[tuple[str, str], ...]:
     return tuple((m["kind"], m["name"]) for m in _PLACEHOLDER.finditer(template) if m["kind"])
 
 
-def _substitute(template: str, *, config: Callable[[str], str], secret: Callable[[str], str]) -> str:
+def _substitute(template: str, *, config: Callable[[str], str], secret: Callable[[str, str], str]) -> str:
     def value(match: re.Match[str]) -> str:
-        if match["kind"] is None:
+        if match["kind"] is None or (match["kind"] == "config" and match["version"]):
             raise ConfigurationError(
                 f"a placeholder in a template is neither ${{config:NAME}} nor ${{secret:NAME}}: {match[0]}"
             )
-        return (config if match["kind"] == "config" else secret)(match["name"])
+        if match["kind"] == "config":
+            return config(match["name"])
+        return secret(match["name"], match["version"] or LATEST)
 
     return _PLACEHOLDER.sub(value, template)
 

@@ -326,12 +326,14 @@ def test_a_feed_frozen_at_the_vendor_fails_a_check_on_its_asset_until_it_moves(
     first = tick(bench, sensor)
     run_as_asked(bench.instance, first.run_requests[0])
     stale = tick(bench, sensor, rested(first.cursor))
-    assert evaluations(stale, names.VENDOR_FEED_MOVES_CHECK)[VP] is False
+    # The tick ends with the first feed that is found frozen, which may be either.
+    frozen = evaluations(stale, names.VENDOR_FEED_MOVES_CHECK)
+    assert set(frozen.values()) == {False}
     assert stale.run_requests == []
     assert "frozen at the vendor" in stale.skip_reason.skip_message
     vendor.control("POST", "realtime", edition="production").raise_for_status()
     moved = tick(bench, sensor, rested(stale.cursor))
-    assert evaluations(moved, names.VENDOR_FEED_MOVES_CHECK)[VP] is True
+    assert evaluations(moved, names.VENDOR_FEED_MOVES_CHECK) == dict.fromkeys(frozen, True)
     assert len(moved.run_requests) == 1
 
 

@@ -1,0 +1,50 @@
+"""Opens the source of secrets that the settings name, for feeds, alerts and whatever else needs one."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Mapping
+
+from continuous_gtfs.errors import ConfigurationError
+from continuous_gtfs.pims.secrets import EnvironmentSecrets, SecretSource
+from continuous_gtfs.pims.secrets_gcp import GoogleSecrets
+from continuous_gtfs.pims.templates import render_url
+
+SETTING = "CONTINUOUS_GTFS_SECRETS"
+_PROJECT = re.compile(r"[a-z0-9][a-z0-9.:-]{0,62}")
+_open: dict[str, GoogleSecrets] = {}
+_lock = threading.Lock()
+
+
+def open_secrets(environ: Mapping[str, str]) -> SecretSource:
+    """Secret Manager where ``CONTINUOUS_GTFS_SECRETS=gcp:PROJECT``, else the environment.
+
+    One object serves a project for the life of the process, so that its short memory is shared by all ticks.
+
+    Raises:
+        ConfigurationError: The setting is neither ``env`` nor ``gcp:PROJECT``.
+    """
+    value = environ.get(SETTING, "").strip()
+    if value in ("", "env"):
+        return EnvironmentSecrets(environ)
+    kind, _, project = value.partition(":")
+    if kind != "gcp" or not _PROJECT.fullmatch(project):
+        raise ConfigurationError(f"{SETTING} is {value!r}: it must be env or gcp:PROJECT")
+    with _lock:
+        if project not in _open:
+            _open[project] = GoogleSecrets(project, fallback=EnvironmentSecrets(environ))
+        return _open[project]
+
+
+def resolve_url(setting: str, environ: Mapping[str, str]) -> str | None:
+    """The URL that the setting of this name holds, with its ``${secret:NAME}`` resolved; None where it is blank.
+
+    A URL that is one secret as a whole is taken as it is; in any other a secret is percent-encoded. Never print it.
+
+    Raises:
+        ConfigurationError: A secret is missing, or may not be read.
+        SecretsUnavailableError: Secret Manager gave no answer.
+    """
+    template = environ.get(setting, "").strip()
+    return render_url(template, config=environ, secrets=open_secrets(environ)) if template else None
