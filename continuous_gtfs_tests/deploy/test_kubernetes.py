@@ -1,0 +1,98 @@
+"""The manifests are valid, run this project's own commands, and name nothing that is not there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+from dagster._config import process_config, resolve_to_config_type
+from dagster_k8s import K8sRunLauncher
+
+from continuous_gtfs.demo import commands
+from continuous_gtfs.instance.launcher import WarmRunLauncher
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "deploy" / "kubernetes"
+KUSTOMIZATION = yaml.safe_load((FOLDER / "kustomization.yaml").read_text())
+MANIFESTS: list[dict[str, Any]] = [
+    manifest for name in KUSTOMIZATION["resources"] for manifest in yaml.safe_load_all((FOLDER / name).read_text())
+]
+WORKSPACE = "/app/deploy/workspace.yaml"
+COMMANDS = {
+    "code-schedule": commands.code_server("schedule", host="0.0.0.0", port=4000),
+    "code-realtime": commands.code_server("realtime", host="0.0.0.0", port=4000),
+    "daemon": commands.daemon(workspace=WORKSPACE),
+    "webserver": commands.webserver(host="0.0.0.0", port=3000, workspace=WORKSPACE),
+    "migrate": commands.migrate(),
+}
+
+
+def of_kind(*kinds: str) -> dict[str, dict[str, Any]]:
+    return {manifest["metadata"]["name"]: manifest for manifest in MANIFESTS if manifest["kind"] in kinds}
+
+
+WORKLOADS = of_kind("Deployment", "Job")
+
+
+def settings() -> dict[str, Any]:
+    found = yaml.safe_load((FOLDER / "dagster.yaml").read_text())
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.mark.parametrize("manifest", MANIFESTS, ids=lambda each: f"{each['kind']}-{each['metadata']['name']}")
+def test_each_manifest_is_one_of_kubernetes(manifest: dict[str, Any]) -> None:
+    kubernetes_validate.validate(manifest, "1.33", strict=True)
+
+
+def test_every_file_is_applied() -> None:
+    assert {path.name for path in FOLDER.glob("*.yaml")} - {"kustomization.yaml", "dagster.yaml"} == set(
+        KUSTOMIZATION["resources"]
+    )
+
+
+def test_each_workload_runs_the_command_of_its_process() -> None:
+    assert {n: w["spec"]["template"]["spec"]["containers"][0]["command"] for n, w in WORKLOADS.items()} == COMMANDS
+
+
+def test_the_code_servers_are_found_where_the_workspace_looks() -> None:
+    environment = of_kind("ConfigMap")["continuous-gtfs"]["data"]
+    services = of_kind("Service")
+    for location in ("SCHEDULE", "REALTIME"):
+        service = services[environment[f"CONTINUOUS_GTFS_{location}_HOST"]]
+        assert service["spec"]["ports"][0]["port"] == int(environment[f"CONTINUOUS_GTFS_{location}_PORT"])
+        assert service["spec"]["selector"] == {"app": service["metadata"]["name"]}
+
+
+def test_the_instance_is_that_of_every_deployment_but_for_the_launcher() -> None:
+    here, there = settings(), yaml.safe_load((ROOT / "dagster.yaml").read_text())
+    fallback = here["run_launcher"]["config"].pop("fallback")
+    assert here == there
+    assert fallback["module"] == K8sRunLauncher.__module__.partition(".")[0]
+    assert fallback["class"] == K8sRunLauncher.__name__
+
+
+def test_the_launchers_take_their_settings() -> None:
+    block = settings()["run_launcher"]["config"]
+    for launcher, config in ((WarmRunLauncher, block), (K8sRunLauncher, block["fallback"]["config"])):
+        outcome = process_config(resolve_to_config_type(launcher.config_type()), config)
+        assert outcome.success, outcome.errors
+
+
+def test_the_jobs_of_runs_name_what_is_applied() -> None:
+    config = settings()["run_launcher"]["config"]["fallback"]["config"]
+    assert config["service_account_name"] in of_kind("ServiceAccount")
+    assert config["job_namespace"] == KUSTOMIZATION["namespace"]
+    assert config["instance_config_map"] in {each["name"] for each in KUSTOMIZATION["configMapGenerator"]}
+    assert set(config["env_config_maps"]) <= set(of_kind("ConfigMap"))
+    assert KUSTOMIZATION["generatorOptions"]["disableNameSuffixHash"]
+
+
+def test_the_image_is_one_everywhere() -> None:
+    (image,) = KUSTOMIZATION["images"]
+    assert {w["spec"]["template"]["spec"]["containers"][0]["image"] for w in WORKLOADS.values()} == {image["name"]}
+    told = of_kind("ConfigMap")["continuous-gtfs"]["data"]["DAGSTER_CURRENT_IMAGE"]
+    assert told == f"{image['name']}:{image['newTag']}"
