@@ -1,0 +1,181 @@
+"""How many feeds can one code server watch: 500 at 20 s in 50 sensors, a tenth of them hanging, failing, cut or frozen?
+
+The ticks are the real ones, each in a thread as a code server runs them, against stand-in vendors in a process of their
+own. Without Dagster: what its daemon and the runs cost comes on top.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import multiprocessing
+import resource
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime
+from multiprocessing.connection import Connection
+
+import psutil
+from google.transit.gtfs_realtime_pb2 import FeedMessage
+from tables import median, percentile, print_table
+
+from continuous_gtfs.defs.cursor import Cursor
+from continuous_gtfs.defs.identify import identify
+from continuous_gtfs.defs.watch import watch
+from continuous_gtfs.defs.watch_seams import History, Vendor
+from continuous_gtfs.pims.catalog import FeedKind, FeedSource
+from continuous_gtfs.pims.client import PimsClient
+from continuous_gtfs.pims.outcomes import Body, FetchOutcome
+from continuous_gtfs.pims.secrets import EnvironmentSecrets
+from continuous_gtfs.versions import FeedVersion
+
+EVERY_S = 20.0
+FAULTS = ("hanging", "failing", "cut", "frozen")
+LOOP_S = 5.0
+
+
+def kind_of(number: int) -> str:
+    """A tenth is faulty, of each kind the same number."""
+    return FAULTS[number // 10 % len(FAULTS)] if number % 10 == 9 else "healthy"
+
+
+def serve(pipe: Connection) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while line := await reader.readline():
+                while (await reader.readline()).strip():
+                    pass
+                number = int(line.split()[1].rpartition(b"/")[2])
+                kind = kind_of(number)
+                if kind == "hanging":
+                    await asyncio.sleep(60)
+                slot = 0 if kind == "frozen" else int((time.time() + number % 20) // EVERY_S)
+                message = FeedMessage()
+                message.header.gtfs_realtime_version = "2.0"
+                message.header.timestamp = int(slot * EVERY_S) or 1_700_000_000
+                body = message.SerializeToString()
+                status, length = ("503 No", 0) if kind == "failing" else ("200 OK", len(body) + 50 * (kind == "cut"))
+                writer.write(f"HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n".encode())
+                if kind != "failing":
+                    writer.write(body)
+                await writer.drain()
+                if kind == "cut":
+                    break
+        except ConnectionError:
+            return
+        finally:
+            writer.close()
+
+    async def run() -> None:
+        server = await asyncio.start_server(answer, "127.0.0.1", 0, backlog=1000)
+        pipe.send(server.sockets[0].getsockname()[1])
+        await server.serve_forever()
+
+    asyncio.run(run())
+
+
+class Watched:
+    """One sensor's feeds, watched tick after tick as the daemon's loop would ask for them."""
+
+    def __init__(self, name: str, numbers: range, port: int, until: float) -> None:
+        self.sources = [
+            FeedSource(
+                environment=name,
+                feed=f"feed_{number}",
+                kind=FeedKind.REALTIME,
+                url=f"http://127.0.0.1:{port}/{number}",
+                poll_every_s=EVERY_S / 4,
+                timeout_s=8,
+                max_bytes=1_000_000,
+            )
+            for number in numbers
+        ]
+        self.until = until
+        self.cursor = Cursor(feeds=Cursor.from_json(None, (s.feed for s in self.sources)).feeds)
+        self.asked = 0
+        self.seen: dict[str, list[tuple[int, float]]] = {}
+
+    def run(self) -> None:
+        while time.time() < self.until:
+            began = time.monotonic()
+            asyncio.run(self._tick())
+            time.sleep(LOOP_S - (time.monotonic() - began) % LOOP_S)
+
+    async def _tick(self) -> None:
+        async with PimsClient(
+            config={"CONTINUOUS_GTFS_ALLOW_PRIVATE_HOSTS": "127.0.0.1"}, secrets=EnvironmentSecrets({})
+        ) as client:
+
+            async def fetch(source: FeedSource, etag: str | None, last_modified: str | None) -> FetchOutcome:
+                self.asked += 1
+                return await client.fetch(source)
+
+            vendor = Vendor(fetch=fetch, identify=self._identify, save=lambda v, _: v, history=_no_runs)
+            await watch(self.sources, self.cursor, vendor, code_version="1", process="benchmark")
+
+    def _identify(self, source: FeedSource, body: Body, at: datetime) -> FeedVersion:
+        version = identify(source, body, at)
+        seen = self.seen.setdefault(source.feed, [])
+        if version.header_timestamp and (not seen or seen[-1][0] != version.header_timestamp):
+            seen.append((version.header_timestamp, at.timestamp()))
+        return version
+
+
+def _no_runs() -> History:
+    return History(last_run=None, last_success=None)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sensors", type=int, default=50, help="of ten feeds each")
+    parser.add_argument("--seconds", type=float, default=600.0)
+    options = parser.parse_args()
+    ours, theirs = multiprocessing.Pipe()
+    server = multiprocessing.get_context("spawn").Process(target=serve, args=(theirs,), daemon=True)
+    server.start()
+    port = ours.recv()
+    until = time.time() + options.seconds
+    watched = [Watched(f"e{n}", range(10 * n, 10 * n + 10), port, until) for n in range(options.sensors)]
+    work: list[Callable[[], None]] = [each.run for each in watched]
+    threads = [threading.Thread(target=run) for run in work]
+    began = time.monotonic()
+    before = resource.getrusage(resource.RUSAGE_SELF)
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    lasted_s = time.monotonic() - began
+    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    healthy = {f"feed_{n}": n for n in range(10 * options.sensors) if kind_of(n) == "healthy"}
+    waits, missed = [], 0
+    for each in watched:
+        for feed, versions in each.seen.items():
+            if feed in healthy:
+                stamps = [stamp for stamp, _ in versions]
+                missed += round((stamps[-1] - stamps[0]) / EVERY_S) + 1 - len(stamps)
+                waits += [at - (stamp - healthy[feed] % 20) for stamp, at in versions[1:]]
+    asked = sum(each.asked for each in watched)
+    unseen = len(healthy) - sum(feed in healthy for each in watched for feed in each.seen)
+    print_table(
+        f"{10 * options.sensors} feeds of 20 s in {options.sensors} sensors, {options.seconds:.0f} s, a tenth faulty",
+        ("figure", "value"),
+        [
+            ["requests", str(asked)],
+            ["versions of healthy feeds seen", str(len(waits))],
+            ["versions of healthy feeds missed", str(missed)],
+            ["healthy feeds never seen", str(unseen)],
+            ["from the version at the vendor to its request's answer, p50 s", f"{median(waits):.2f}"],
+            ["p99 s", f"{percentile(waits, 0.99):.2f}"],
+            ["CPU a request, ms", f"{1000 * cpu_s / asked:.1f}"],
+            ["cores", f"{cpu_s / lasted_s:.2f}"],
+            ["memory, MiB", f"{psutil.Process().memory_info().rss / (1 << 20):.0f}"],
+        ],
+    )
+    server.terminate()
+    server.join()
+
+
+if __name__ == "__main__":
+    main()
