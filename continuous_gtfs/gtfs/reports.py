@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from continuous_gtfs.gtfs.escaping import printable
 from continuous_gtfs.pipeline.results import Finding, RowChanges, StepResult
 
 _HEADER = ("step", "status", "file", "removed", "added", "changed", "findings", "ms")
@@ -88,9 +89,12 @@ def run_report(
 def text_table(rows: Sequence[Sequence[str]], *, numbers: Collection[int] = ()) -> str:
     """Rows as lines with aligned columns, two spaces between them; ``""`` for none.
 
+    Whatever a feed has put into a cell, it moves no cursor of the terminal and turns no text around.
+
     Args:
         numbers: Positions of the columns that are aligned to the right.
     """
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "".join(
         "  ".join(

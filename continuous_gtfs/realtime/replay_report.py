@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, get_args
 
+from continuous_gtfs.gtfs.escaping import escaped
 from continuous_gtfs.realtime.replay import Outcome, Replayed
 
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 _INDEX = re.compile(r"\[[^\]]*\]")
 _ROWS_SHOWN = 40
+_CELL_CHARACTERS = 300
 
 
 @dataclass(slots=True)
@@ -176,7 +178,7 @@ class ReplayReport:
             parts.append(_table(columns, [[str(row[name] or "") for name in columns] for row in rows]))
         for label, used in document["schedules"].items():
             if used != label:
-                parts.append(f"The schedule {label} is gone; {used} stood for it.")
+                parts.append(f"The schedule {escaped(label)} is gone; {escaped(used)} stood for it.")
         return "\n\n".join(parts)
 
 
@@ -190,6 +192,6 @@ def _told(before: Any, after: Any) -> str:
 
 
 def _table(columns: list[str], rows: list[list[str]]) -> str:
-    lines = [columns, ["---"] * len(columns), *rows[:_ROWS_SHOWN]]
-    text = "\n".join(f"| {' | '.join(cell.replace('|', '∣') for cell in line)} |" for line in lines)
+    shown = [[escaped(cell, characters=_CELL_CHARACTERS) for cell in row] for row in rows[:_ROWS_SHOWN]]
+    text = "\n".join(f"| {' | '.join(line)} |" for line in [columns, ["---"] * len(columns), *shown])
     return text + (f"\n\n… and {len(rows) - _ROWS_SHOWN} more rows" if len(rows) > _ROWS_SHOWN else "")

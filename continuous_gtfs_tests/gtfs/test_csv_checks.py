@@ -24,6 +24,10 @@ DEFECTS = {
     "a column twice": (b"a,b,a\n1,2,3\n", "line 1, column 3: the name 'a', as column 1 has already"),
     "a column twice but for spaces": (b"a,b, a \n1,2,3\n", "line 1, column 3: the name 'a'"),
     "two columns without a name": (b"a,,\n1,,\n", "line 1, column 3: no name, as column 2 has already"),
+    "columns without end": (
+        b",".join(b"c%d" % n for n in range(1001)),
+        "line 1: 1,001 columns; a table may have 1,000",
+    ),
     "a row too short": (
         b"a,b,c\n1,2,3\n1,2\n",
         r"line 3, column 3 \(c\): the row ends after 2 values, the header has 3 columns",

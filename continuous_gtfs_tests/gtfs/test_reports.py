@@ -79,3 +79,10 @@ def test_the_report_of_a_failed_run_says_why_and_accounts_for_no_output() -> Non
 
 def test_one_is_singular() -> None:
     assert (counted(1, "step"), counted(0, "step"), counted(2000, "step")) == ("1 step", "0 steps", "2,000 steps")
+
+
+def test_no_text_of_a_feed_moves_the_cursor_or_turns_the_line_around() -> None:
+    nasty = "\x1b]0;title\x07\x1b[2J A \u202e\u2066B\r\nC\u0085"
+    line = text_table([(nasty, "next")])
+    assert line.endswith("next\n")
+    assert line[:-1].isprintable()

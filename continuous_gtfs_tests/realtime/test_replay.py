@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from typing import Any, ClassVar
 
 import pytest
@@ -251,11 +252,21 @@ def test_reasons_are_the_same_reason_whatever_their_numbers() -> None:
 
 def test_a_page_tells_all_this_in_tables(report: ReplayReport) -> None:
     report.note_schedules({"old": "new", "same": "same"})
-    page = report.to_markdown()
+    page = unescape(report.to_markdown())
     assert page.startswith("3 of 5 snapshots would have gone out differently or not at all.")
     assert "| vehicle_positions | vehicle | changed | vehicle.stop_id | 1 | 3 |" in page
     assert "The schedule old is gone; new stood for it." in page
     assert "same is gone" not in page
+
+
+def test_no_text_of_a_vendor_is_markup_on_the_page() -> None:
+    report = ReplayReport()
+    nasty = "<script>x</script> [y](javascript:z) `w` | v\n\n# u"
+    report.add(Replayed(feed=VEHICLE_POSITIONS, version_id="v", at=at(0), outcome="failed", reason=nasty))
+    page = report.to_markdown()
+    assert "script" in page
+    for mark in ("<", "](", "`", "| v", "\n# u"):
+        assert mark not in page
 
 
 def test_an_empty_report_is_a_page_too() -> None:

@@ -12,10 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from continuous_gtfs.gtfs.diff.pictures import stops_map_png, trips_by_date_png
 from continuous_gtfs.gtfs.diff.report import FeedDiff, FileDiff, Listed, RouteTrips
 from continuous_gtfs.gtfs.diff.text import entity_line, file_notes, spans, trip_lines
+from continuous_gtfs.gtfs.escaping import escaped
 
-_FILES, _ROUTES, _ENTITIES, _CHARACTERS = 30, 15, 10, 100
-_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 ,;%/")
-_NO_WIDTH = "&#8203;"
+_FILES, _ROUTES, _ENTITIES = 30, 15, 10
 
 
 def markdown(diff: FeedDiff, pictures: bool = True) -> str:
@@ -28,20 +27,6 @@ def markdown(diff: FeedDiff, pictures: bool = True) -> str:
         return f"**The same content**: {len(diff.files_after)} files.\n"
     blocks = [_files(diff.files), *_trips(diff), *_service(diff, pictures), *_routes(diff), *_stops(diff, pictures)]
     return "\n\n".join(blocks) + "\n"
-
-
-def escaped(text: object) -> str:
-    """A text of a feed as Markdown shows it letter by letter: on one line, no markup, no link, no bidi marks."""
-    printable = "".join(character if character.isprintable() else " " for character in str(text))
-    cut = printable if len(printable) <= _CHARACTERS else printable[: _CHARACTERS - 1] + "…"
-    written = "".join(
-        character
-        if character in _PLAIN or (character.isalnum() and not character.isascii())
-        else f"&#{ord(character)};"
-        for character in cut
-    )
-    # Some readers make links of what looks like an address even after the entities are read.
-    return written.replace("&#58;//", f"&#58;{_NO_WIDTH}//").replace("www&#46;", f"www{_NO_WIDTH}&#46;")
 
 
 def _files(files: Iterable[FileDiff]) -> str:

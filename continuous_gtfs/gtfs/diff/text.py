@@ -7,6 +7,7 @@ from datetime import date
 from typing import Any
 
 from continuous_gtfs.gtfs.diff.report import FeedDiff, FileDiff, Listed, ServiceDiff, TripsDiff
+from continuous_gtfs.gtfs.escaping import printable
 from continuous_gtfs.gtfs.spec import PRIMARY_KEYS
 
 _FILES, _ENTITIES, _ROUTES, _NAME_CHARACTERS = 15, 3, 6, 60
@@ -16,7 +17,7 @@ def summary(diff: FeedDiff) -> str:
     """The whole diff, the same text for the same diff. Control characters of the feeds are left out."""
     if diff.is_same:
         return f"The same content: {len(diff.files_after)} files.\n"
-    return "".join(f"{_printable(line)}\n" for line in _lines(diff))
+    return "".join(f"{printable(line)}\n" for line in _lines(diff))
 
 
 def _lines(diff: FeedDiff) -> Iterator[str]:
@@ -176,7 +177,3 @@ def _and_more(count: int, told: int, indent: str, what: str = "") -> Iterator[st
 
 def _counted(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
-
-
-def _printable(line: str) -> str:
-    return "".join(character if character.isprintable() else " " for character in line)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from continuous_gtfs.gtfs.escaping import printable
 from continuous_gtfs.realtime.compare.report import KINDS, Comparison, EntityDifference, FieldChange, Level
 
 _ENTITIES, _FIELDS, _VALUE_CHARACTERS = 10, 3, 60
@@ -21,7 +22,7 @@ MEANINGS = {
 
 def summary(comparison: Comparison) -> str:
     """The whole comparison, the same text for the same one. Control characters of the feeds are left out."""
-    return "".join(f"{_printable(line)}\n" for line in _lines(comparison))
+    return "".join(f"{printable(line)}\n" for line in _lines(comparison))
 
 
 def _lines(comparison: Comparison) -> Iterator[str]:
@@ -68,7 +69,3 @@ def _value(value: Any) -> str:
         return "(not set)"
     text = value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= _VALUE_CHARACTERS else f"{text[: _VALUE_CHARACTERS - 3]}..."
-
-
-def _printable(line: str) -> str:
-    return "".join(character if character.isprintable() else " " for character in line)

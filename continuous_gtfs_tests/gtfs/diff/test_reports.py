@@ -10,9 +10,10 @@ import pytest
 
 from continuous_gtfs.gtfs.diff.feeds import diff_feeds
 from continuous_gtfs.gtfs.diff.gtfs_diff_v2 import gtfs_diff_v2
-from continuous_gtfs.gtfs.diff.markdown import escaped, markdown
+from continuous_gtfs.gtfs.diff.markdown import markdown
 from continuous_gtfs.gtfs.diff.pictures import stops_map_png, trips_by_date_png
 from continuous_gtfs.gtfs.diff.report import FeedDiff
+from continuous_gtfs.gtfs.escaping import escaped
 from continuous_gtfs_tests.builders import csv_text, small_feed_files
 from continuous_gtfs_tests.gtfs.diff.feeds import diff_of, edited, feed
 
