@@ -261,11 +261,11 @@ def test_a_page_tells_all_this_in_tables(report: ReplayReport) -> None:
 
 def test_no_text_of_a_vendor_is_markup_on_the_page() -> None:
     report = ReplayReport()
-    nasty = "<script>x</script> [y](javascript:z) `w` | v\n\n# u"
+    nasty = "<script>x</script> [y](javascript:z) `w` | qq\n\n# u"
     report.add(Replayed(feed=VEHICLE_POSITIONS, version_id="v", at=at(0), outcome="failed", reason=nasty))
     page = report.to_markdown()
     assert "script" in page
-    for mark in ("<", "](", "`", "| v", "\n# u"):
+    for mark in ("<", "](", "`", "| qq", "\n# u"):
         assert mark not in page
 
 
