@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from continuous_gtfs_tests.artifacts.cloud import CloudServer, cloud_server
+
 
 @pytest.fixture
 def memory_path() -> Iterator[Path]:
@@ -17,3 +19,16 @@ def memory_path() -> Iterator[Path]:
     is_usable = memory.is_dir() and os.access(memory, os.W_OK)
     with tempfile.TemporaryDirectory(dir=memory if is_usable else None, prefix="artifacts-") as folder:
         yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def _cloud_server() -> Iterator[CloudServer]:
+    with cloud_server() as server:
+        yield server
+
+
+@pytest.fixture
+def cloud(_cloud_server: CloudServer, monkeypatch: pytest.MonkeyPatch) -> CloudServer:
+    """A running Cloud Storage server, to which the client library goes."""
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", _cloud_server.url)
+    return _cloud_server

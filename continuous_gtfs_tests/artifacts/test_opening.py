@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from continuous_gtfs.artifacts.gcs import GcsStore
 from continuous_gtfs.artifacts.local import LocalStore
 from continuous_gtfs.artifacts.opening import open_store
 from continuous_gtfs.artifacts.store import validate_key
@@ -42,11 +43,30 @@ def test_a_relative_path_is_taken_from_where_the_store_was_opened(
         ("https://host/folder", "'https'"),
         ("file://host/folder", "three slashes"),
         ("file:///folder?x=1", "three slashes"),
+        ("gs://", "names no bucket"),
+        ("gs:/bucket", "names no bucket"),
+        ("gs://Not A Bucket/a", "names no bucket"),
+        ("gs://bucket/../a", "object key"),
     ],
 )
 def test_a_url_that_no_store_serves_is_a_configuration_error(url: str, told: str) -> None:
     with pytest.raises(ConfigurationError, match=told):
         open_store(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "bucket", "prefix"),
+    [
+        ("gs://my-bucket", "my-bucket", ""),
+        ("gs://my-bucket/", "my-bucket", ""),
+        ("gs://my-bucket/agency/archive/", "my-bucket", "agency/archive/"),
+        ("GS://my-bucket/a#b?c", "my-bucket", "a#b?c/"),
+    ],
+)
+def test_a_bucket_is_opened_by_its_url_and_not_asked(url: str, bucket: str, prefix: str) -> None:
+    store = open_store(url)
+    assert isinstance(store, GcsStore)
+    assert (store.bucket, store.prefix) == (bucket, prefix)
 
 
 def test_a_refused_key_is_permanent_and_a_failed_store_is_not() -> None:
