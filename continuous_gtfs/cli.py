@@ -198,6 +198,20 @@ def simulate(
     )
 
 
+@cli.command()
+def version() -> None:
+    """Say which release runs: of the pipeline (the image's tag), of this package, and of what it stands on."""
+    import platform
+    from importlib.metadata import version as installed
+
+    from continuous_gtfs.pipeline_version import pipeline_version
+
+    click.echo(f"pipeline         {pipeline_version(os.environ)}")
+    click.echo(f"continuous-gtfs  {__version__}")
+    click.echo(f"dagster          {installed('dagster')}")
+    click.echo(f"python           {platform.python_version()}")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """The console script. What a user did wrong is one line and exit code 2, never a traceback."""
     # Imports make objects that stay: looking for garbage among them at every 700th takes a short run 4 % of its time.

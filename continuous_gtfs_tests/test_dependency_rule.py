@@ -14,7 +14,7 @@ import pytest
 import continuous_gtfs
 
 PACKAGE = Path(continuous_gtfs.__file__).parent
-FOUNDATION = {"versions", "errors", "names"}
+FOUNDATION = {"versions", "errors", "names", "pipeline_version"}
 PURE = {"agencies", "realtime", "gtfs", "pipeline", "pims", "artifacts"} | FOUNDATION
 
 # Layer: the other layers it may import. `continuous_gtfs` itself holds the version and may be imported by all.
@@ -22,6 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "versions": set(),
     "names": set(),
+    "pipeline_version": set(),
     "pipeline": FOUNDATION,
     "gtfs": {"pipeline"} | FOUNDATION,
     "realtime": {"gtfs", "pipeline"} | FOUNDATION,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,6 +31,7 @@ from continuous_gtfs.defs.resources import Artifacts
 from continuous_gtfs.defs.step_results import step_tables
 from continuous_gtfs.pipeline.hashing import code_version
 from continuous_gtfs.pipeline.step import Step
+from continuous_gtfs.pipeline_version import pipeline_version
 from continuous_gtfs.realtime.encoding import feed_to_json
 from continuous_gtfs.realtime.feeds import RealtimeFeeds
 from continuous_gtfs.realtime.guards.entities import entity_count
@@ -147,6 +149,7 @@ def _facts(
         "header_timestamps": {feed: header_timestamp(transformed.feeds.message(feed)) for feed in transformed.versions},
         "code_version": code_version(steps, __version__),
         "package_version": __version__,
+        "pipeline_version": pipeline_version(os.environ),
         "step_hashes": {step.name: step.source_hash() for step in steps},
         "run_id": run_id,
         **({"accepted": accepted} if accepted else {}),
@@ -189,6 +192,7 @@ def _materialization(
             "detected_to_published_s": round((now - version.fetched_at).total_seconds(), 3),
             "url_path": f"{manifest.name}.pb",
             "live_label": manifest.label,
+            "pipeline_version": pipeline_version(os.environ),
             "schedule_label": transformed.schedule.label,
             **pictures(transformed.feeds.message(feed), manifest, now=now),
             **step_tables(transformed.results, feed=feed),

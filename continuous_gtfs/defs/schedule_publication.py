@@ -1,6 +1,7 @@
 """The published schedule: the transformed feed at its stable URL, and an operator's way back to an older one."""
 
 import hashlib
+import os
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,6 +29,7 @@ from continuous_gtfs.defs.published_schedule import INDEX_EXTENSION
 from continuous_gtfs.defs.resources import Artifacts
 from continuous_gtfs.defs.schedule_gates import accepted_facts, require_passed_gates
 from continuous_gtfs.defs.schedule_versions import TransformedVersion, transformed_versions
+from continuous_gtfs.pipeline_version import pipeline_version
 
 SCHEDULE_CACHE_CONTROL = "public, max-age=60"
 
@@ -81,6 +83,7 @@ def _publish(agency: Agency, artifacts: Artifacts, subject: TransformedVersion, 
             "inputs": {"schedule": version.to_dict()},
             "code_version": record.code_version,
             "package_version": __version__,
+            "pipeline_version": pipeline_version(os.environ),
             "step_hashes": record.step_hashes,
             "run_id": run.run_id,
             "transform_run_id": record.run_id,
@@ -105,6 +108,7 @@ def _materialized(record: TransformedFeed, result: Publication, publication: str
         "url_path": f"{publication}.zip",
         "version_url_path": _version_path(result),
         "code_version": record.code_version,
+        "pipeline_version": pipeline_version(os.environ),
         "live_label": result.manifest.label,
     }
     if accepted:

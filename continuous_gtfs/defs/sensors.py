@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Collection, Sequence
 from functools import cache
@@ -36,6 +37,7 @@ from continuous_gtfs.defs.watch_seams import USUAL_TIMING, Vendor, WatchResult, 
 from continuous_gtfs.errors import ConfigurationError
 from continuous_gtfs.pims.catalog import FeedSource
 from continuous_gtfs.pims.outcomes import FetchOutcome
+from continuous_gtfs.pipeline_version import pipeline_version
 from continuous_gtfs.versions import FeedVersion
 
 # How long after a tick that asked the vendor in vain the next ones say so, by failing, before one asks again.
@@ -140,6 +142,7 @@ def _run_requests(
         names.PIPELINE_TAG: pipeline,
         names.TRIGGER_TAG: result.trigger.value,
         names.CODE_VERSION_TAG: code_version,
+        names.PIPELINE_VERSION_TAG: pipeline_version(os.environ),
         names.CHANGED_TAG: ",".join(sorted(result.changed)) or names.NONE_CHANGED,
         **{names.version_tag(feed): version_id for feed, version_id in latest.items()},
     }
