@@ -96,8 +96,8 @@ class LocalStore:
         }
         with _explained("write", path):
             self._sweep()
-            _make_folder(path.parent)
-            with self._written(data) as (descriptor, incoming), self._locked(key):
+            with self._written(data) as (descriptor, incoming), self._locked(key), self.folders_locked():
+                _make_folder(path.parent)
                 before = _file_status(path)
                 found = _generation(before) if before else None
                 if found != if_generation:
@@ -144,7 +144,9 @@ class LocalStore:
             with self._locked(key):
                 path.unlink(missing_ok=True)
                 self._sidecar(key).unlink(missing_ok=True)
-                _sync_folder(path.parent)
+                # Removed as empty meanwhile: then there is nothing to sync.
+                with suppress(*_NOT_THERE):
+                    _sync_folder(path.parent)
 
     def list(self, prefix: str) -> Iterator[str]:
         folder = self.root / validate_prefix(prefix).rpartition("/")[0]
@@ -198,11 +200,22 @@ class LocalStore:
 
         flock belongs to the open file, so it also holds between threads of one process. Keys share 256 locks.
         """
-        lock = self._metadata / "locks" / hashlib.sha256(key.encode()).hexdigest()[:2]
+        with self._lock(hashlib.sha256(key.encode()).hexdigest()[:2], fcntl.LOCK_EX):
+            yield
+
+    @contextmanager
+    def folders_locked(self, *, for_removal: bool = False) -> Iterator[None]:
+        """Hold the folders as they are: for any number of writers, or for the one who removes empty folders."""
+        with self._lock("folders", fcntl.LOCK_EX if for_removal else fcntl.LOCK_SH):
+            yield
+
+    @contextmanager
+    def _lock(self, name: str, kind: int) -> Iterator[None]:
+        lock = self._metadata / "locks" / name
         _make_folder(lock.parent)
         descriptor = os.open(lock, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            fcntl.flock(descriptor, kind)
             yield
         finally:
             os.close(descriptor)

@@ -11,6 +11,7 @@ from continuous_gtfs.definitions.settings import agency_name, artifacts_from_env
 from continuous_gtfs.defs import keys
 from continuous_gtfs.defs.external_assets import vendor_answers_checks, vendor_feed_spec
 from continuous_gtfs.defs.feeds_in_memory import FEEDS_IN_MEMORY, feeds_in_memory
+from continuous_gtfs.defs.maintenance_job import maintenance_asset, maintenance_job, maintenance_schedule
 from continuous_gtfs.defs.resources import Artifacts, Operator, VendorAccess
 from continuous_gtfs.defs.schedule_assets import transformed_feed_assets
 from continuous_gtfs.defs.schedule_checks import schedule_checks
@@ -49,6 +50,7 @@ def build_definitions(
             *transformed_feed_assets(agency, steps, partitions),
             *(feed_diff_asset(agency, environment, partitions[environment], compare) for environment in environments),
             *(published_feed_asset(agency, environment, partitions[environment]) for environment in environments),
+            maintenance_asset(),
         ],
         asset_checks=[
             *(check for environment in environments for check in vendor_answers_checks(sources[environment])),
@@ -66,7 +68,11 @@ def build_definitions(
             )
             for environment in environments
         ],
-        jobs=[job for environment in environments for job in (_schedule_job(environment), _rollback_job(environment))],
+        jobs=[
+            *(job for environment in environments for job in (_schedule_job(environment), _rollback_job(environment))),
+            maintenance_job(),
+        ],
+        schedules=[maintenance_schedule()],
         executor=in_process_executor,
         resources={
             "artifacts": artifacts,
