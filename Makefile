@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 ARGS ?=
 
-.PHONY: help demo test check lint format bench lock clean
+.PHONY: help demo test check lint format bench lock runtime-lock image-check clean
 
 help:
 	@echo "make demo    run the whole platform here (ARGS=\"--help\" lists its options)"
@@ -16,6 +16,7 @@ help:
 	@echo "make check   format, lint, types, tests: what CI runs"
 	@echo "make lint    format, lint, types only        make format  rewrite what can be"
 	@echo "make bench   run the benchmarks              make lock    pin the newest versions anew"
+	@echo "make image-check  build the image's environment by the Dockerfile's steps, without Docker, and start it"
 	@echo "make clean   remove .venv and caches; .demo/ stays"
 
 demo: $(INSTALLED)
@@ -41,6 +42,13 @@ bench: $(INSTALLED)
 # Resolves pyproject.toml in an empty environment, so that nothing that happens to be installed gets in.
 lock:
 	@$(PYTHON) tools/make_lock.py
+
+# The part of requirements.lock that the image installs. A part of `make lock`; alone after an edit of the lock.
+runtime-lock: $(INSTALLED)
+	@$(BIN)/python tools/runtime_lock.py
+
+image-check:
+	@$(PYTHON) tools/image_check.py $(ARGS)
 
 $(INSTALLED): requirements.lock pyproject.toml tools/make_venv.py
 	@command -v $(PYTHON) > /dev/null || \

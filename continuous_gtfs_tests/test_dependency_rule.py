@@ -23,6 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "versions": set(),
     "names": set(),
     "pipeline_version": set(),
+    "container_health": set(),
     "pipeline": FOUNDATION,
     "gtfs": {"pipeline"} | FOUNDATION,
     "realtime": {"gtfs", "pipeline"} | FOUNDATION,

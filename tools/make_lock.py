@@ -1,5 +1,7 @@
 """Write requirements.lock: what pyproject.toml resolves to now, with its development tools, every version pinned.
 
+And, of the same versions, requirements-runtime.lock for the image: see runtime_lock.py.
+
 Usage: python3 tools/make_lock.py. Resolves in an empty environment under .cache/, so that nothing that happens to
 be installed gets in. The build backend is pinned too: the project is then installed without fetching one.
 """
@@ -34,6 +36,7 @@ def main() -> None:
     if odd:
         sys.exit(f"error: not a plain pin: {odd[0]}")
     (ROOT / "requirements.lock").write_text(HEADING + "\n".join(sorted(pins, key=str.lower)) + "\n")
+    subprocess.run([python, str(ROOT / "tools" / "runtime_lock.py")], check=True)
 
 
 if __name__ == "__main__":
