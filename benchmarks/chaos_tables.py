@@ -1,0 +1,62 @@
+"""The tables of the chaos run: kills by stage and process, and how long until all was well again."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+
+from tables import median, percentile, print_table
+
+from continuous_gtfs_tests.chaos.campaign import Killed, Round
+
+
+def print_rounds(rounds: Sequence[Round]) -> None:
+    killed = [each for found in rounds for each in found.killed]
+    if killed:
+        _print_kills(killed)
+        _print_recovery(killed)
+    figures: Counter[str] = Counter()
+    for found in rounds:
+        figures.update(found.figures)
+    seeds = ", ".join(str(found.seed) for found in rounds)
+    print_table(
+        f"What came of it (seeds {seeds})",
+        ("figure", "count"),
+        [
+            ["kills, each at a stage", str(len(killed))],
+            ["processes killed by name", str(sum(len(each.victims) for each in killed))],
+            ["stages not reached in time", str(sum(len(found.not_reached) for found in rounds))],
+            *([name, str(count)] for name, count in figures.items()),
+            ["invariants broken", str(sum(len(found.broken) for found in rounds))],
+        ],
+    )
+
+
+def _print_kills(killed: Sequence[Killed]) -> None:
+    names = sorted({victim for each in killed for victim in each.victims})
+    rows = []
+    for stage in dict.fromkeys(sorted(each.stage for each in killed)):
+        counts = Counter(victim for each in killed if each.stage == stage for victim in each.victims)
+        rows.append([stage, *(str(counts[name] or "") for name in names)])
+    totals = Counter(victim for each in killed for victim in each.victims)
+    rows.append(["all", *(str(totals[name]) for name in names)])
+    print_table("Kills by stage and process", ("stage", *names), rows)
+
+
+def _print_recovery(killed: Sequence[Killed]) -> None:
+    by_victims: dict[str, list[Killed]] = defaultdict(list)
+    for each in killed:
+        by_victims[" + ".join(sorted(each.victims)) or "nobody"].append(each)
+    rows = [
+        [name, str(len(each)), *_spread(k.realtime_s for k in each), *_spread(k.schedule_s for k in each)]
+        for name, each in sorted(by_victims.items())
+    ]
+    columns = ("killed", "n", "realtime p50", "p95", "longest", "schedule p50", "p95", "longest")
+    print_table("Seconds until what the vendor had after the kill was live", columns, rows)
+
+
+def _spread(seconds: Iterable[float | None]) -> list[str]:
+    values = [each for each in seconds if each is not None]
+    if not values:
+        return ["", "", ""]
+    return [f"{value:.1f}" for value in (median(values), percentile(values, 0.95), max(values))]

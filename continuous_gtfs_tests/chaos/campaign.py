@@ -1,0 +1,228 @@
+"""One round: a platform under load, kills by a plan, quiet, and what must hold then."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dagster import DagsterInstance
+
+from continuous_gtfs.artifacts.archive import Archive
+from continuous_gtfs.artifacts.local import LocalStore
+from continuous_gtfs.demo import commands
+from continuous_gtfs.demo.settings import project_folder
+from continuous_gtfs_tests.chaos import invariants
+from continuous_gtfs_tests.chaos.observer import EDITIONS, REALTIME, SCHEDULES, Observer
+from continuous_gtfs_tests.chaos.stages import Kill
+from continuous_gtfs_tests.chaos.stops import sitecustomize
+from continuous_gtfs_tests.chaos.supervised import SupervisedPlatform
+from continuous_gtfs_tests.chaos.timeline import Timeline
+from continuous_gtfs_tests.chaos.vendor import Vendor
+
+REALTIME_EVERY_S = 2.0
+SCHEDULE_EVERY_S = 25.0
+REACHED_WITHIN_S = 45.0
+RECOVERS_WITHIN_S = 150.0
+QUIET_WITHIN_S = 180.0
+STUCK_AFTER_S = 240.0
+POLL_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Killed:
+    """One kill and what came of it.
+
+    Attributes:
+        stage: Where.
+        victims: Who died.
+        realtime_s: Until a version that the vendor made after the kill was live of every realtime feed.
+        schedule_s: Until the schedule that the vendor had at the kill, or a newer one, was live; None where it was not
+            waited for.
+    """
+
+    stage: str
+    victims: tuple[str, ...]
+    realtime_s: float
+    schedule_s: float | None = None
+
+
+@dataclass(slots=True)
+class Round:
+    """What a round found."""
+
+    seed: int
+    killed: list[Killed] = field(default_factory=list)
+    not_reached: list[str] = field(default_factory=list)
+    faults: dict[str, float] = field(default_factory=dict)
+    broken: list[str] = field(default_factory=list)
+    evidence: list[str] = field(default_factory=list)
+    figures: dict[str, int] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> Round:
+        killed = [Killed(**(each | {"victims": tuple(each["victims"])})) for each in fields["killed"]]
+        return cls(**(fields | {"killed": killed}))
+
+
+class Campaign:
+    """A running platform that things are done to.
+
+    Args:
+        state: A folder of its own.
+        agency: Whose feeds; the reference agency's unless given.
+    """
+
+    def __init__(self, state: Path, *, seed: int, environment: dict[str, str] | None = None) -> None:
+        self.timeline = Timeline()
+        self.round = Round(seed)
+        self._folder = state / "chaos"
+        for name in ("armed", "held"):
+            (self._folder / name).mkdir(parents=True, exist_ok=True)
+        paths = [str(Path(sitecustomize.__file__).parent), str(project_folder())]
+        self.platform = SupervisedPlatform(
+            state,
+            self.timeline,
+            realtime_every_s=REALTIME_EVERY_S,
+            schedule_every_s=SCHEDULE_EVERY_S,
+            environment={
+                "CONTINUOUS_GTFS_AGENCY": "continuous_gtfs_tests.end_to_end.quick_agency",
+                "PYTHONPATH": os.pathsep.join(paths),
+                sitecustomize.FOLDER: str(self._folder),
+                **(environment or {}),
+            },
+        )
+        self.vendor = Vendor(self.platform.url(commands.SIMULATOR))
+        published = self.platform.environment["CONTINUOUS_GTFS_PUBLISHED"]
+        self.store = LocalStore(Path(published))
+        self.archive_folder = Path(self.platform.environment["CONTINUOUS_GTFS_ARCHIVE"])
+        host = self.platform.url(commands.PUBLISHED).removeprefix("http://")
+        self.observer = Observer(Path(published), host, self.timeline)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Start, watch, and at the end stop; the invariants that need no platform are looked at after that."""
+        with ExitStack() as stack:
+            stack.enter_context(self.platform)
+            stack.enter_context(self.vendor)
+            stack.enter_context(self.observer.watching())
+            self.wait(lambda: all(map(self.observer.live, (*REALTIME, *SCHEDULES))), 120, "a first publication of all")
+            yield
+        for line in invariants.orphans(str(self._folder)):
+            self.timeline.broken(line)
+        self.round.broken, self.round.evidence = self.timeline.faults, self.timeline.evidence()
+
+    def wait(self, condition: Callable[[], object], timeout_s: float, what: str) -> float | None:
+        """Seconds until a condition holds; None, and an invariant broken, where it does not in time."""
+        began = time.monotonic()
+        while not condition():
+            if time.monotonic() - began > timeout_s:
+                self.timeline.broken(f"not in {timeout_s:g} s: {what}")
+                return None
+            time.sleep(POLL_S)
+        return time.monotonic() - began
+
+    def kill(self, kill: Kill) -> None:
+        """Kill when a process is at the stage; wait until all is well again."""
+        if kill.pipeline == "schedule":
+            self.vendor.new_schedule(EDITIONS[self.round.seed % 2])
+        held = self._held_at(kill.stage)
+        if held is None:
+            self.round.not_reached.append(kill.stage)
+            self.timeline.note("not reached", kill.stage)
+            return
+        schedules = {edition: self.vendor.schedule_now(edition) for edition in EDITIONS}
+        at = time.time()
+        victims = self.platform.kill(kill.victims, held=int(held.name.partition("@")[2]))
+        self.timeline.note("kill", f"{', '.join(victims)} at {kill.stage}")
+        # Whoever waits there and is alive goes on into what has become of the others.
+        held.unlink(missing_ok=True)
+        what = f"recovery from the kill of {', '.join(victims)} at {kill.stage}"
+        realtime_s = self.wait(lambda: self.is_realtime_after(at), RECOVERS_WITHIN_S, f"realtime: {what}")
+        schedule_s = None
+        if kill.pipeline == "schedule":
+            rest = self.wait(lambda: self.are_live(schedules), RECOVERS_WITHIN_S, f"schedule: {what}")
+            schedule_s = time.time() - at if rest is not None else None
+        self.round.killed.append(Killed(kill.stage, tuple(victims), realtime_s or RECOVERS_WITHIN_S, schedule_s))
+        self.timeline.note("recovered", f"realtime {realtime_s}, schedule {schedule_s}")
+
+    def is_realtime_after(self, at: float) -> bool:
+        """Whether what is live of every realtime feed was made by the vendor after ``at``."""
+        return all(self.observer.header(name) > at for name in REALTIME)
+
+    def are_live(self, schedules: dict[str, int]) -> bool:
+        """Whether these schedule versions, or newer ones, are live."""
+        return all(
+            self.vendor.schedule_live(edition, self.observer.live(name)) >= schedules[edition]
+            for edition, name in zip(EDITIONS, SCHEDULES, strict=True)
+        )
+
+    def end(self) -> None:
+        """Let it come to rest, and look at everything that must hold."""
+        at = time.time()
+        self.wait(self.platform.is_up, RECOVERS_WITHIN_S, "every process up")
+        self.wait(lambda: self.is_realtime_after(at), RECOVERS_WITHIN_S, "realtime at the end")
+        schedules = {edition: self.vendor.schedule_now(edition) for edition in EDITIONS}
+        self.wait(lambda: self.are_live(schedules), RECOVERS_WITHIN_S, "the newest schedules live at the end")
+        self.platform.kill([commands.SIMULATOR])
+        with self._instance() as instance:
+            self.wait(
+                lambda: not invariants.unfinished(instance),
+                QUIET_WITHIN_S,
+                f"no run: {invariants.unfinished(instance)}",
+            )
+            archive = Archive(LocalStore(self.archive_folder))
+            checks: Sequence[Iterator[str]] = [
+                invariants.archive_is_whole(archive, instance),
+                invariants.nothing_is_lost(archive, self.store),
+                invariants.publications_are_whole(self.store),
+                invariants.nothing_is_published_twice(instance),
+                invariants.no_run_is_stuck(instance, STUCK_AFTER_S),
+                invariants.no_slot_is_held(instance),
+                invariants.sensors_tick(instance),
+                invariants.nothing_is_left_over(self.store.root, self.archive_folder),
+                iter(self.observer.unnamed()),
+                iter(self.observer.came_back()),
+                (f"zombie {each}" for each in self.platform.zombies()),
+            ]
+            for line in itertools.chain.from_iterable(checks):
+                self.timeline.broken(line)
+            self.round.figures = invariants.count_runs(instance) | {
+                "looks at files that had changed": self.observer.looks["file"],
+                "looks over HTTP that had changed": self.observer.looks["http"],
+            }
+
+    @contextmanager
+    def _instance(self) -> Iterator[DagsterInstance]:
+        """The platform's instance, whose settings name variables of the environment."""
+        environment, before = self.platform.environment, dict(os.environ)
+        os.environ.update({name: environment[name] for name in ("CONTINUOUS_GTFS_POSTGRES_URL", "DAGSTER_HOME")})
+        try:
+            with DagsterInstance.from_config(environment["DAGSTER_HOME"]) as instance:
+                yield instance
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+
+    def _held_at(self, stage: str) -> Path | None:
+        """The sign of the process that has come to a stage; None where none did in time."""
+        armed = self._folder / "armed" / stage
+        armed.touch()
+        deadline = time.monotonic() + REACHED_WITHIN_S
+        while time.monotonic() < deadline:
+            for held in (self._folder / "held").glob(f"{stage}@*"):
+                return held
+            time.sleep(POLL_S)
+        armed.unlink(missing_ok=True)
+        # It may have been taken in the last moment.
+        for held in (self._folder / "held").glob(f"{stage}@*"):
+            return held
+        return None

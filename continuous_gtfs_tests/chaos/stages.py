@@ -1,0 +1,73 @@
+"""Where a process is killed and which processes die then: the whole list, and a plan drawn from it by a seed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from continuous_gtfs.demo.commands import CODE_REALTIME, CODE_SCHEDULE, DAEMON, POSTGRES, WEBSERVER
+from continuous_gtfs_tests.chaos.supervised import BACKEND, CONTAINER, EVERYTHING, WARM, WORKER
+
+_CODE = ("fetch", "archive_bytes.inside", "archive_bytes", "archive_record.inside", "archive_record")
+_CODE = (*_CODE, "archive_newest.inside", "archive_newest")
+_DAEMON = ("report", "cursor", "ask", "launch")
+_PUBLISH = ("upload.inside", "upload", "pointer.inside", "pointer", "stable_url.inside", "stable_url")
+_WORKER = {
+    "realtime": ("worker", "read", *_PUBLISH, "materialize", "keep.inside", "keep", "success"),
+    "schedule": ("transform", "transformed.inside", "transformed", *_PUBLISH, "materialize", "success"),
+}
+STAGES = tuple(
+    f"{pipeline}.{stage}"
+    for pipeline in ("realtime", "schedule")
+    for stage in (*_CODE, *_DAEMON, *(("fork",) if pipeline == "realtime" else ()), *_WORKER[pipeline])
+)
+"""``<pipeline>.<stage>``: just before the step; ``.inside``: its bytes are written and not yet in place."""
+
+_CODE_OF = {"realtime": CODE_REALTIME, "schedule": CODE_SCHEDULE}
+# The process that is at the stage dies most often.
+_SELF_SHARE = 0.4
+_WEBSERVER_TOO = 0.08
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """Who dies when a process has come to a stage."""
+
+    stage: str
+    victims: tuple[str, ...]
+
+    @property
+    def pipeline(self) -> str:
+        return self.stage.partition(".")[0]
+
+
+def plan(seed: int, stages: tuple[str, ...] = STAGES) -> Iterator[Kill]:
+    """Kills without end, each stage once before any comes again."""
+    chance = random.Random(seed)
+    while True:
+        deck = list(stages)
+        chance.shuffle(deck)
+        for stage in deck:
+            victims = _victims(stage, chance)
+            if chance.random() < _WEBSERVER_TOO and WEBSERVER not in victims and EVERYTHING not in victims:
+                victims = (*victims, WEBSERVER)
+            yield Kill(stage, victims)
+
+
+def _victims(stage: str, chance: random.Random) -> tuple[str, ...]:
+    pipeline, _, name = stage.partition(".")
+    code = _CODE_OF[pipeline]
+    if name in _CODE:
+        own, others = (code,), [(code + CONTAINER,), (DAEMON,), (code, DAEMON)]
+    elif name in _DAEMON:
+        own, others = (DAEMON,), [(DAEMON + CONTAINER,), (code,), (DAEMON, POSTGRES), (DAEMON, code)]
+    elif name == "fork":
+        own, others = (WARM,), [(DAEMON,), (DAEMON + CONTAINER,), (WARM, code)]
+    elif pipeline == "realtime":
+        own, others = (WORKER,), [(WARM,), (WORKER, WARM), (DAEMON,), (DAEMON + CONTAINER,), (WORKER, DAEMON)]
+    else:
+        own, others = (WORKER,), [(code,), (code + CONTAINER,), (DAEMON,), (WORKER, code)]
+    if chance.random() < _SELF_SHARE:
+        return own
+    return chance.choice([*others, (POSTGRES,), (BACKEND,), (EVERYTHING,)])

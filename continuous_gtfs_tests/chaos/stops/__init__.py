@@ -1,0 +1,1 @@
+"""What the processes of a platform under chaos load by themselves; nothing else belongs in this folder."""
