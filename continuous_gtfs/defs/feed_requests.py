@@ -29,12 +29,12 @@ MOST_CUT_SHORT = 2
 _log = logging.getLogger(__name__)
 
 
-def seconds_to_wait(memory: FeedMemory, now: float) -> float:
-    """Seconds that a feed must still be left alone after a fault, by what the last tick remembered.
+def left_alone_until(memory: FeedMemory, now: float) -> float:
+    """Until when a feed must be left alone after a fault, POSIX seconds, by what the last tick remembered; else 0.
 
     Bounded by what can have been meant: after a clock that ran ahead was set back, the remembered moment is far away.
     """
-    return min(max(0.0, memory.not_before - now), LONGEST_WAIT_S) if memory.failures_in_row else 0.0
+    return min(memory.not_before, now + LONGEST_WAIT_S) if memory.failures_in_row else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,7 +250,10 @@ class FeedRequests:
         )
 
     def _plan(self) -> None:
-        """When each feed is asked next: in its rhythm, or for a version that waits; never while to be left alone."""
+        """When each feed is asked next: in its rhythm, or for a version that waits; never while to be left alone.
+
+        A moment that has passed stays as it was: by it can be told how late a request begins.
+        """
         now = self.now()
         for feed, pace in self._paces.items():
             memory = self._cursor.feeds[feed]
@@ -259,7 +262,7 @@ class FeedRequests:
                 wait = self._sibling_wait(feed, self._window)
                 if now < wait.until and wait.ask_at < at:
                     at = max(wait.ask_at, allowed_at(memory.polls, pace))
-            self._next_at[feed] = max(at, now + seconds_to_wait(memory, now))
+            self._next_at[feed] = max(at, left_alone_until(memory, now))
 
     def _missing(self) -> frozenset[str]:
         """Feeds that a waiting version may wait for."""

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from continuous_gtfs import names
 from continuous_gtfs.defs.cursor import Cursor
 from continuous_gtfs.defs.decisions import RunFacts, RunState, Trigger
-from continuous_gtfs.defs.feed_requests import FeedRequests, seconds_to_wait
+from continuous_gtfs.defs.feed_requests import FeedRequests, left_alone_until
 from continuous_gtfs.defs.watch import watch
 from continuous_gtfs.defs.watch_seams import History, Vendor, WatchResult, WatchTiming
 from continuous_gtfs.errors import StoreError, UnreadableMessageError
@@ -349,9 +349,9 @@ def test_retry_after_keeps_the_vendor_alone_beyond_the_tick() -> None:
 def test_a_clock_that_was_set_back_does_not_silence_a_feed() -> None:
     memory = quiet_cursor().feeds[VP]
     memory.not_before, memory.failures_in_row = 10_000.0, 1
-    assert seconds_to_wait(memory, now=10_003.0) == 0
-    assert seconds_to_wait(memory, now=9_998.0) == 2
-    assert seconds_to_wait(memory, now=6_400.0) == 600
+    assert left_alone_until(memory, now=10_003.0) == 10_000
+    assert left_alone_until(memory, now=9_998.0) == 10_000
+    assert left_alone_until(memory, now=6_400.0) == 7_000
 
 
 def test_the_sibling_is_not_hurried_while_what_is_waited_for_is_a_run() -> None:
