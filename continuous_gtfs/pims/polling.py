@@ -196,7 +196,7 @@ def _wanted_at(memory: PollMemory, told_at: float, pace: Pace) -> float:
         return told_at + _cadence_s(memory, pace)
     first_looks = _FIRST_LOOKS + rhythm.has_header
     if all(is_unasked_for(arrival, rhythm.period_s) for arrival in memory.arrivals[-first_looks:]):
-        return told_at + min(pace.every_s, rhythm.period_s / 4)
+        return told_at + min(pace.every_s, max(rhythm.period_s / 4, CLOSEST_S))
     first, number = _beat_after_newest(memory, rhythm), _beat_after(memory, rhythm, told_at)
     spread = rhythm.beat(number)
     wanted = [next_step(spread, told_at, _usual_requests(memory)), told_at + _LONGEST_SILENCE * pace.every_s]
