@@ -15,50 +15,100 @@ import itertools
 import json
 import sys
 import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from chaos_tables import print_rounds
 
+from continuous_gtfs_tests.chaos import faults
 from continuous_gtfs_tests.chaos.campaign import Campaign, Round
 from continuous_gtfs_tests.chaos.stages import STAGES, plan
 
 KILLS_A_ROUND = 30
+FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=300, help="how many in all")
     parser.add_argument("--a-round", type=int, default=KILLS_A_ROUND, help="how many before a new platform")
+    parser.add_argument("--minutes", type=float, default=10.0, help="a round ends after so many, however many kills")
     parser.add_argument("--seed", type=int, default=1, help="of the first round; the next ones count on")
     parser.add_argument("--only", default="", help="stages that begin with this")
     parser.add_argument("--json", type=Path, help="rounds are added to this file, and the tables are of all in it")
     parser.add_argument("--state", type=Path, help="a folder that is kept, for a single round")
+    parser.add_argument("--faults", action="store_true", help="faults in place of kills")
+    parser.add_argument("--fault", default="", help="only faults whose name begins with this")
+    parser.add_argument("--faketime", type=Path, default=FAKETIME, help="libfaketime.so.1, for the clock's faults")
     options = parser.parse_args()
     rounds = _known(options.json)
+    if options.faults or options.fault:
+        found = _faults(options)
+        return _finish([*rounds, found], options.json, [found])
     stages = tuple(stage for stage in STAGES if stage.startswith(options.only))
-    left, seed, is_broken = options.kills, options.seed, False
+    left, seed, new = options.kills, options.seed, []
     while left > 0:
-        found = _round(seed, min(left, options.a_round), stages, options.state)
-        rounds.append(found)
-        if options.json:
-            options.json.write_text(json.dumps([each.to_dict() for each in rounds]))
-        _tell(found)
-        is_broken |= bool(found.broken)
-        left, seed = left - options.a_round, seed + 1
-    print_rounds(rounds)
-    return 1 if is_broken else 0
+        new.append(_round(seed, min(left, options.a_round), options.minutes, stages, options.state))
+        _keep([*rounds, *new], options.json)
+        _tell(new[-1])
+        left, seed = left - len(new[-1].killed), seed + 1
+    return _finish([*rounds, *new], options.json, new)
 
 
-def _round(seed: int, kills: int, stages: tuple[str, ...], state: Path | None) -> Round:
+def _round(seed: int, kills: int, minutes: float, stages: tuple[str, ...], state: Path | None) -> Round:
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
         campaign = Campaign(state or Path(folder), seed=seed)
         with campaign.running():
+            over = time.monotonic() + minutes * 60
             for kill in itertools.islice(plan(seed, stages), kills):
-                campaign.kill(kill)
+                if time.monotonic() > over:
+                    break
+                sys.stdout.write(f"{campaign.kill(kill)}\n")
+                sys.stdout.flush()
             campaign.end()
         return campaign.round
+
+
+def _faults(options: argparse.Namespace) -> Round:
+    """Every fault that can be made here, one after another, on one platform."""
+    with tempfile.TemporaryDirectory(prefix="chaos-") as folder, ExitStack() as stack:
+        state = options.state or Path(folder)
+        environment: dict[str, str] = {}
+        wanted = list(faults.FAULTS)
+        if stack.enter_context(faults.mounted_small_disk(state)):
+            disk = faults.small_disk(state)
+            environment |= {faults.ARCHIVE: str(disk / "archive"), faults.PUBLISHED: str(disk / "published")}
+            wanted += faults.DISK_FAULTS
+        else:
+            sys.stdout.write("not done: a full disk, a read-only disk (no right to mount one)\n")
+        if options.faketime.exists():
+            faults.set_clock(state, 0)
+            environment |= faults.clock_settings(options.faketime, state)
+            wanted += faults.CLOCK_FAULTS
+        else:
+            sys.stdout.write(f"not done: the clock set (no {options.faketime}: Debian's package libfaketime has it)\n")
+        campaign = Campaign(state, seed=options.seed, schedule_every_s=None, environment=environment)
+        with campaign.running():
+            for fault in (fault for fault in wanted if fault.name.startswith(options.fault)):
+                faults.hold(campaign, fault)
+            campaign.end()
+        _tell(campaign.round)
+        return campaign.round
+
+
+def _keep(rounds: Sequence[Round], path: Path | None) -> None:
+    if path:
+        path.write_text(json.dumps([each.to_dict() for each in rounds]))
+
+
+def _finish(rounds: Sequence[Round], path: Path | None, new: Sequence[Round]) -> int:
+    _keep(rounds, path)
+    print_rounds(rounds)
+    return 1 if any(found.broken for found in new) else 0
 
 
 def _known(path: Path | None) -> list[Round]:
@@ -66,7 +116,8 @@ def _known(path: Path | None) -> list[Round]:
 
 
 def _tell(found: Round) -> None:
-    sys.stdout.write(f"seed {found.seed}: {len(found.killed)} kills, {len(found.broken)} invariants broken\n")
+    done = f"{len(found.killed)} kills, {len(found.faults)} faults"
+    sys.stdout.write(f"seed {found.seed}: {done}, {len(found.broken)} invariants broken\n")
     for line in (*found.broken, *(["", "what happened around that:", *found.evidence] if found.broken else [])):
         sys.stdout.write(f"  {line}\n")
     sys.stdout.flush()

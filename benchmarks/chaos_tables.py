@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from tables import median, percentile, print_table
 
@@ -15,6 +15,8 @@ def print_rounds(rounds: Sequence[Round]) -> None:
     if killed:
         _print_kills(killed)
         _print_recovery(killed)
+    if any(found.faults for found in rounds):
+        _print_faults([item for found in rounds for item in found.faults.items()])
     figures: Counter[str] = Counter()
     for found in rounds:
         figures.update(found.figures)
@@ -41,6 +43,16 @@ def _print_kills(killed: Sequence[Killed]) -> None:
     totals = Counter(victim for each in killed for victim in each.victims)
     rows.append(["all", *(str(totals[name]) for name in names)])
     print_table("Kills by stage and process", ("stage", *names), rows)
+
+
+def _print_faults(faults: Sequence[tuple[str, Mapping[str, float]]]) -> None:
+    told = ("failed runs", "failed ticks", "failed checks", "lines in logs")
+    rows = [
+        [name, f"{of['held_s']:.0f}", f"{of['recovered_s']:.1f}", *(str(int(of[each]) or "") for each in told)]
+        for name, of in faults
+    ]
+    columns = ("fault", "held s", "well again after s", *told)
+    print_table("Faults, and what told of each", columns, rows)
 
 
 def _print_recovery(killed: Sequence[Killed]) -> None:

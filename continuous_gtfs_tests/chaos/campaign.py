@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -59,7 +59,7 @@ class Round:
     seed: int
     killed: list[Killed] = field(default_factory=list)
     not_reached: list[str] = field(default_factory=list)
-    faults: dict[str, float] = field(default_factory=dict)
+    faults: dict[str, dict[str, float]] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
     evidence: list[str] = field(default_factory=list)
     figures: dict[str, int] = field(default_factory=dict)
@@ -78,10 +78,19 @@ class Campaign:
 
     Args:
         state: A folder of its own.
-        agency: Whose feeds; the reference agency's unless given.
+        seed: Of the plan; kept with what was found.
+        schedule_every_s: How often the vendor has a new schedule; only on demand when None.
+        environment: Further settings of the processes.
     """
 
-    def __init__(self, state: Path, *, seed: int, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        state: Path,
+        *,
+        seed: int,
+        schedule_every_s: float | None = SCHEDULE_EVERY_S,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.timeline = Timeline()
         self.round = Round(seed)
         self._folder = state / "chaos"
@@ -92,7 +101,7 @@ class Campaign:
             state,
             self.timeline,
             realtime_every_s=REALTIME_EVERY_S,
-            schedule_every_s=SCHEDULE_EVERY_S,
+            schedule_every_s=schedule_every_s,
             environment={
                 "CONTINUOUS_GTFS_AGENCY": "continuous_gtfs_tests.end_to_end.quick_agency",
                 "PYTHONPATH": os.pathsep.join(paths),
@@ -130,15 +139,15 @@ class Campaign:
             time.sleep(POLL_S)
         return time.monotonic() - began
 
-    def kill(self, kill: Kill) -> None:
-        """Kill when a process is at the stage; wait until all is well again."""
+    def kill(self, kill: Kill) -> str:
+        """Kill when a process is at the stage; wait until all is well again. Gives a line on it."""
         if kill.pipeline == "schedule":
             self.vendor.new_schedule(EDITIONS[self.round.seed % 2])
         held = self._held_at(kill.stage)
         if held is None:
             self.round.not_reached.append(kill.stage)
             self.timeline.note("not reached", kill.stage)
-            return
+            return f"{kill.stage}: not reached"
         schedules = {edition: self.vendor.schedule_now(edition) for edition in EDITIONS}
         at = time.time()
         victims = self.platform.kill(kill.victims, held=int(held.name.partition("@")[2]))
@@ -152,7 +161,9 @@ class Campaign:
             rest = self.wait(lambda: self.are_live(schedules), RECOVERS_WITHIN_S, f"schedule: {what}")
             schedule_s = time.time() - at if rest is not None else None
         self.round.killed.append(Killed(kill.stage, tuple(victims), realtime_s or RECOVERS_WITHIN_S, schedule_s))
-        self.timeline.note("recovered", f"realtime {realtime_s}, schedule {schedule_s}")
+        told = f"realtime {_seconds(realtime_s)}, schedule {_seconds(schedule_s)}"
+        self.timeline.note("recovered", told)
+        return f"{kill.stage}: {', '.join(victims)}: {told}"
 
     def is_realtime_after(self, at: float) -> bool:
         """Whether what is live of every realtime feed was made by the vendor after ``at``."""
@@ -173,7 +184,7 @@ class Campaign:
         schedules = {edition: self.vendor.schedule_now(edition) for edition in EDITIONS}
         self.wait(lambda: self.are_live(schedules), RECOVERS_WITHIN_S, "the newest schedules live at the end")
         self.platform.kill([commands.SIMULATOR])
-        with self._instance() as instance:
+        with self.instance() as instance:
             self.wait(
                 lambda: not invariants.unfinished(instance),
                 QUIET_WITHIN_S,
@@ -201,7 +212,7 @@ class Campaign:
             }
 
     @contextmanager
-    def _instance(self) -> Iterator[DagsterInstance]:
+    def instance(self) -> Iterator[DagsterInstance]:
         """The platform's instance, whose settings name variables of the environment."""
         environment, before = self.platform.environment, dict(os.environ)
         os.environ.update({name: environment[name] for name in ("CONTINUOUS_GTFS_POSTGRES_URL", "DAGSTER_HOME")})
@@ -226,3 +237,7 @@ class Campaign:
         for held in (self._folder / "held").glob(f"{stage}@*"):
             return held
         return None
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f} s"

@@ -10,7 +10,7 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -84,7 +84,7 @@ class SupervisedPlatform(Platform):
         return [victim for victim, processes in chosen.items() if processes]
 
     @contextlib.contextmanager
-    def held_down(self, name: str):  # type: ignore[no-untyped-def]
+    def held_down(self, name: str) -> Iterator[None]:
         """While this lasts, a process that has died stays dead."""
         self._held_down.add(name)
         try:
@@ -119,6 +119,16 @@ class SupervisedPlatform(Platform):
                 for process in members(self.pid(name))
                 if not is_alive(process) and process.is_running()
             ]
+
+    def _launch(self, name: str) -> None:
+        # The vendor's clock is not ours, and stays right when ours is set.
+        ours = self.environment
+        if name in commands.SERVICES:
+            self.environment = {key: value for key, value in ours.items() if key != "LD_PRELOAD"}
+        try:
+            super()._launch(name)
+        finally:
+            self.environment = ours
 
     def _processes_of(self, victim: str, held: int | None) -> Sequence[psutil.Process]:
         match victim:
