@@ -8,11 +8,9 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-import re
 import ssl
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
 from typing import Self
@@ -23,12 +21,15 @@ from continuous_gtfs import __version__
 from continuous_gtfs.errors import ConfigurationError, SecretsUnavailableError
 from continuous_gtfs.pims.bodies import UnusableBodyError, read_body
 from continuous_gtfs.pims.catalog import FeedSource
-from continuous_gtfs.pims.guarded import GuardedTransport, RefusedTargetError
+from continuous_gtfs.pims.failures import redirect_refused, without_answer
+from continuous_gtfs.pims.guarded import GuardedTransport
 from continuous_gtfs.pims.outcomes import Body, CouldNotTell, FetchOutcome, NotModified
 from continuous_gtfs.pims.quiet import no_http_records
+from continuous_gtfs.pims.retry_after import retry_after_seconds
 from continuous_gtfs.pims.secrets import RememberingSecrets, SecretSource
-from continuous_gtfs.pims.targets import ALLOW_SETTING, Targets
+from continuous_gtfs.pims.targets import Targets
 from continuous_gtfs.pims.templates import placeholders, render_header, render_url
+from continuous_gtfs.pims.urls import is_same_host, is_usable, may_follow, redirect_target, shown_host
 
 __all__ = ["MAX_REDIRECTS", "Body", "CouldNotTell", "FetchOutcome", "NotModified", "PimsClient"]
 
@@ -37,7 +38,6 @@ MAX_REDIRECTS = 3
 # after 2 or 5 s, and a request that is sent just then gets no answer.
 KEPT_OPEN_S = 1.5
 _REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 _USUAL_HEADERS = {"Accept-Encoding": "gzip", "User-Agent": f"continuous-gtfs/{__version__}"}
 _log = logging.getLogger(__name__)
 
@@ -173,7 +173,7 @@ class PimsClient:
             async with asyncio.timeout(source.timeout_s):
                 return await self._ask(http, source, url, headers, _conditions(etag, last_modified))
         except TimeoutError:
-            return CouldNotTell("timeout", f"no whole answer from {_host(url)} in {source.timeout_s:g} s")
+            return CouldNotTell("timeout", f"no whole answer from {shown_host(url)} in {source.timeout_s:g} s")
 
     async def _ask(
         self,
@@ -185,36 +185,39 @@ class PimsClient:
     ) -> FetchOutcome:
         asked = url
         for _ in range(MAX_REDIRECTS + 1):
-            own = headers if _is_same_host(asked, url) else {}
+            own = headers if is_same_host(asked, url) else {}
             try:
                 request = http.build_request("GET", url, headers=_USUAL_HEADERS | own | conditions)
                 response = await http.send(request, stream=True)
             except httpx.HTTPError as error:
-                return _without_answer(error, url)
+                return without_answer(error, url)
+            except UnicodeError:
+                # httpx decodes the host of a Location even when it is told not to follow it.
+                return redirect_refused(f"{shown_host(url)} redirects without a usable Location")
             try:
                 if response.status_code not in _REDIRECT_STATUSES:
                     return await self._answer(source, response, url, is_conditional=bool(conditions))
             except UnusableBodyError as error:
-                return CouldNotTell(error.kind, f"{_host(url)} sent {error}", is_permanent=error.is_permanent)
+                return CouldNotTell(error.kind, f"{shown_host(url)} sent {error}", is_permanent=error.is_permanent)
             except httpx.HTTPError as error:
-                return _without_answer(error, url)
+                return without_answer(error, url)
             finally:
                 await response.aclose()
-            target = _target(response, url)
+            target = redirect_target(url, response.headers.get("location"))
             if target is None:
-                return _refused(f"{_host(url)} redirects without a usable Location")
-            if not _may_follow(asked, target, source.redirect_hosts):
-                return _refused(
-                    f"{_host(url)} redirects to {target.scheme}://{_host(target)}, which is not allowed "
+                return redirect_refused(f"{shown_host(url)} redirects without a usable Location")
+            if not may_follow(asked, target, source.redirect_hosts):
+                return redirect_refused(
+                    f"{shown_host(url)} redirects to {target.scheme}://{shown_host(target)}, which is not allowed "
                     "for this feed; if it is right, add it to redirect_hosts of its FeedSource"
                 )
             url = target
-        return _refused(f"{_host(asked)} redirects more than {MAX_REDIRECTS} times")
+        return redirect_refused(f"{shown_host(asked)} redirects more than {MAX_REDIRECTS} times")
 
     async def _answer(
         self, source: FeedSource, response: httpx.Response, url: httpx.URL, *, is_conditional: bool
     ) -> FetchOutcome:
-        status, host = response.status_code, _host(url)
+        status, host = response.status_code, shown_host(url)
         if status == 200:
             body = await read_body(response, max_bytes=source.max_bytes)
             return Body(body, response.headers.get("etag"), response.headers.get("last-modified"))
@@ -222,7 +225,7 @@ class PimsClient:
             if is_conditional:
                 return NotModified()
             return CouldNotTell("unexpected_not_modified", f"{host} answers 304 to a request without a condition")
-        retry_after_s = _retry_after_s(response.headers.get("retry-after", ""), self._now())
+        retry_after_s = retry_after_seconds(response.headers.get("retry-after", ""), self._now())
         if status in (401, 403):
             return CouldNotTell(
                 "unauthorized",
@@ -248,7 +251,7 @@ class PimsClient:
             url = httpx.URL(render_url(source.url, config=self._config, secrets=secrets))
         except httpx.InvalidURL:
             url = httpx.URL("")
-        if not _is_usable(url):
+        if not is_usable(url):
             # The URL itself is not shown: it may hold a secret.
             raise ConfigurationError(
                 "the feed's URL is not one: it must be http:// or https:// with a host and a valid port; "
@@ -275,92 +278,6 @@ def _conditions(etag: str | None, last_modified: str | None) -> dict[str, str]:
     return {name: value for name, value in given.items() if value and value.isascii() and value.isprintable()}
 
 
-def _without_answer(error: httpx.HTTPError, url: httpx.URL) -> CouldNotTell:
-    """The outcome of a request that got no usable answer. Only the operating system's words are passed on."""
-    host = _host(url)
-    refusal = _refusal(error)
-    if refusal is not None:
-        return CouldNotTell(
-            "target_refused",
-            f"{host} is not asked: {refusal}; if it is the vendor, name it in {ALLOW_SETTING}",
-            is_permanent=True,
-        )
-    if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
-        return CouldNotTell("unreachable", f"cannot connect to {host}: {_os_words(error)}")
-    if isinstance(error, httpx.LocalProtocolError):
-        return CouldNotTell("not_configured", "the request cannot be sent: a header's name is no header name", True)
-    if isinstance(error, httpx.RemoteProtocolError) and "location header" in str(error):
-        # httpx reads the Location of a redirect even when it is told not to follow it.
-        return _refused(f"{host} redirects without a usable Location")
-    if isinstance(error, httpx.RemoteProtocolError) and "without sending" not in str(error):
-        return CouldNotTell("bad_response", f"{host} answers with something that is not HTTP")
-    return CouldNotTell("unreachable", f"{host} gave no answer ({type(error).__name__})")
-
-
-def _refusal(error: BaseException | None) -> RefusedTargetError | None:
-    while error is not None and not isinstance(error, RefusedTargetError):
-        error = error.__cause__ or error.__context__
-    return error
-
-
-def _os_words(error: BaseException) -> str:
-    """The deepest cause's message: the outer ones say no more than that all attempts failed."""
-    while (cause := error.__cause__ or error.__context__) is not None:
-        error = cause.exceptions[0] if isinstance(cause, BaseExceptionGroup) else cause
-    return str(error) or type(error).__name__
-
-
-def _target(response: httpx.Response, url: httpx.URL) -> httpx.URL | None:
-    try:
-        target = url.join(response.headers["location"])
-    except (KeyError, httpx.InvalidURL):
-        return None
-    return target if _is_usable(target) else None
-
-
-def _is_usable(url: httpx.URL) -> bool:
-    """Whether a connection can be tried; the socket module raises ValueErrors for a bad port or label."""
-    labels = url.raw_host.removesuffix(b".").split(b".")
-    return (
-        url.scheme in _DEFAULT_PORTS
-        and all(0 < len(label) < 64 for label in labels)
-        and (url.port is None or 0 < url.port < 65536)
-    )
-
-
-def _may_follow(asked: httpx.URL, target: httpx.URL, allowed: frozenset[str]) -> bool:
-    """Whether a redirect may lead to ``target``: the origin that was asked, or an allowed host.
-
-    A bare name allows the scheme's default port only, for another port is another service. A redirect from
-    https to http is never followed: the token would travel in the clear.
-    """
-    if asked.scheme == "https" and target.scheme != "https":
-        return False
-    if _origin(target) == _origin(asked):
-        return True
-    return _host(target) in allowed or (target.port is None and target.host in allowed)
-
-
-def _is_same_host(asked: httpx.URL, url: httpx.URL) -> bool:
-    """Whether the feed's headers may go to ``url``: where they were meant to go, or the same host by https."""
-    upgraded = asked.copy_with(scheme="https") if asked.port is None and asked.scheme == "http" else asked
-    return _origin(url) in (_origin(asked), _origin(upgraded))
-
-
-def _origin(url: httpx.URL) -> tuple[str, str, int]:
-    return url.scheme, url.host, url.port or _DEFAULT_PORTS[url.scheme]
-
-
-def _host(url: httpx.URL) -> str:
-    """``host:port``, and nothing else of a URL that may hold a secret."""
-    host = f"[{url.host}]" if ":" in url.host else url.host
-    return f"{host}:{url.port or _DEFAULT_PORTS.get(url.scheme, 0)}"
-
-
-def _refused(reason: str) -> CouldNotTell:
-    return CouldNotTell("redirect_refused", reason, is_permanent=True)
-
-
 def _named(source: FeedSource, kind: str) -> str:
     """The settings or secrets that the feed's templates name, for a reason that says what to look at."""
     names = dict.fromkeys(
@@ -370,14 +287,3 @@ def _named(source: FeedSource, kind: str) -> str:
         if template_kind == kind
     )
     return " and ".join(names) if names else "the feed's FeedSource"
-
-
-def _retry_after_s(text: str, now: datetime) -> float | None:
-    """Seconds from a Retry-After header, which is a number of seconds or an HTTP date (RFC 9110, 10.2.3)."""
-    if re.fullmatch(r"[0-9]{1,9}", text.strip()):
-        return float(text)
-    try:
-        until = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    return max(0.0, (until.replace(tzinfo=until.tzinfo or UTC) - now).total_seconds())

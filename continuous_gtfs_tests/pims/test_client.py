@@ -78,6 +78,7 @@ def test_each_status_has_its_outcome(status: str, kind: str, is_permanent: bool,
         ("soon", None),
         ("-5", None),
         ("9" * 400, None),
+        ("Mon, 02 Mar 2026 12:01:30 +9999999999999", None),
     ],
 )
 @pytest.mark.parametrize("status", ["429 Too Many Requests", "503 Service Unavailable"])

@@ -82,7 +82,9 @@ def test_redirects_are_followed_three_times_and_no_more() -> None:
     assert requests == MAX_REDIRECTS + 1
 
 
-@pytest.mark.parametrize("headers", ["", "Location: ", "Location: ftp://127.0.0.1/x", "Location: http://:80:80/"])
+@pytest.mark.parametrize(
+    "headers", ["", "Location: ", "Location: ftp://127.0.0.1/x", "Location: http://:80:80/", "Location: http://xn--a/"]
+)
 def test_a_redirect_to_nowhere_is_refused(headers: str) -> None:
     # An empty Location is the same document again: a loop, cut by the limit.
     assert could_not_tell(fetch_from([response("302 Found", headers)])[0]).kind == "redirect_refused"
