@@ -118,6 +118,8 @@ class LocalStore:
     def read(self, key: str) -> bytes:
         path = self._path(key)
         with _explained("read", path):
+            if self._leads_outside(path):
+                raise ObjectNotFoundError(f"{path} leads out of the folder by a symbolic link; it is not an object")
             try:
                 return path.read_bytes()
             except _NOT_THERE:
@@ -126,6 +128,8 @@ class LocalStore:
     def stat(self, key: str) -> ObjectInfo | None:
         path = self._path(key)
         with _explained("read", path):
+            if self._leads_outside(path):
+                return None
             seen = None
             while (status := _file_status(path)) is not None:
                 facts = self._read_sidecar(key).get(_generation(status))
@@ -163,6 +167,10 @@ class LocalStore:
 
     def _path(self, key: str) -> Path:
         return self.root / validate_key(key)
+
+    def _leads_outside(self, path: Path) -> bool:
+        """Whether a link in the folder points elsewhere; the root itself may be a link."""
+        return not os.path.realpath(path).startswith(os.path.join(os.path.realpath(self.root), ""))  # noqa: PTH118
 
     def _sidecar(self, key: str) -> Path:
         """No part of a key starts with a dot, so this is never the folder of another key's sidecar."""

@@ -111,6 +111,18 @@ def test_hidden_files_folders_and_what_lies_outside_are_not_found(store: LocalSt
     assert "secret" not in response.text
 
 
+@pytest.mark.parametrize("path", ["/realtime/production/link.txt", "/elsewhere/secret"])
+def test_a_link_that_leads_out_of_the_folder_is_not_followed(store: LocalStore, path: str) -> None:
+    outside = store.root.parent / "outside"
+    outside.mkdir()
+    (outside / "secret").write_text("secret")
+    (store.root / "realtime/production/link.txt").symlink_to(outside / "secret")
+    (store.root / "elsewhere").symlink_to(outside)
+    response = Reader(build_app(store)).get(path)
+    assert response.status_code == 404
+    assert "secret" not in response.text
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
 def test_nothing_can_be_written(store: LocalStore, method: str) -> None:
     assert Reader(build_app(store)).request(method, f"/{NAME}.pb").status_code == 405
