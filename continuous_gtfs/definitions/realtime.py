@@ -8,6 +8,7 @@ from continuous_gtfs import __version__, names
 from continuous_gtfs.agencies.agency import Agency, load_agency, load_steps
 from continuous_gtfs.definitions.settings import agency_name, artifacts_from_environment
 from continuous_gtfs.defs import keys
+from continuous_gtfs.defs.alerting import alerts_sensor
 from continuous_gtfs.defs.external_assets import vendor_answers_checks, vendor_feed_moves_checks, vendor_feed_spec
 from continuous_gtfs.defs.realtime_archive import archive_assets, archive_job, archive_schedule
 from continuous_gtfs.defs.realtime_assets import realtime_assets
@@ -66,7 +67,8 @@ def build_definitions(
                 assets=targets[environment],
             )
             for environment in sources
-        ],
+        ]
+        + [alerts_sensor(agency, PIPELINE)],
         jobs=[
             define_asset_job(
                 names.job_name(PIPELINE, environment),

@@ -9,6 +9,7 @@ from continuous_gtfs import __version__, names
 from continuous_gtfs.agencies.agency import Agency, load_agency, load_steps
 from continuous_gtfs.definitions.settings import agency_name, artifacts_from_environment
 from continuous_gtfs.defs import keys
+from continuous_gtfs.defs.alerting import alerts_sensor
 from continuous_gtfs.defs.external_assets import vendor_answers_checks, vendor_feed_spec
 from continuous_gtfs.defs.feeds_in_memory import FEEDS_IN_MEMORY, feeds_in_memory
 from continuous_gtfs.defs.maintenance_job import maintenance_asset, maintenance_job, maintenance_schedule
@@ -67,7 +68,8 @@ def build_definitions(
                 partitions_def=partitions[environment],
             )
             for environment in environments
-        ],
+        ]
+        + [alerts_sensor(agency, PIPELINE)],
         jobs=[
             *(job for environment in environments for job in (_schedule_job(environment), _rollback_job(environment))),
             maintenance_job(),

@@ -75,7 +75,10 @@ def test_every_gate_blocks(locations: dict[str, Definitions], environment: str) 
 @pytest.mark.parametrize("pipeline", ["schedule", "realtime"])
 def test_every_sensor_runs_by_itself(locations: dict[str, Definitions], pipeline: str) -> None:
     sensors = list(locations[pipeline].sensors or [])
-    assert [sensor.name for sensor in sensors] == [names.sensor_name(pipeline, e) for e in ENVIRONMENTS]
+    assert [sensor.name for sensor in sensors] == [
+        *(names.sensor_name(pipeline, e) for e in ENVIRONMENTS),
+        names.alerts_sensor_name(pipeline, ENVIRONMENTS[0]),
+    ]
     assert {sensor.default_status for sensor in sensors} == {DefaultSensorStatus.RUNNING}
 
 
