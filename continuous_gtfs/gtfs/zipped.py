@@ -60,6 +60,8 @@ class DeflatedMember:
     size: int
 
 
+_MEMBER_MARK = b"PK\1\2"
+_MARKS_A_MEMBER = 10
 ACCEPTED_BEFORE = FeedLimits(max_total_bytes=1 << 62, max_members=1 << 31)
 """For a feed that was held to its limits when it came from the vendor."""
 
@@ -78,6 +80,12 @@ class ZippedFeed:
                 there, or named so that it would leave the feed's folder.
         """
         limits = limits or FeedLimits()
+        # Millions of empty members cost gigabytes as soon as zipfile lists them, and each has this mark. Bytes of
+        # members may hold it by chance, so only far too many refuse here.
+        if (marks := data.count(_MEMBER_MARK)) > _MARKS_A_MEMBER * limits.max_members:
+            raise FeedStructureError(
+                f"the zip has some {marks} members; the limit is {limits.max_members} (FeedLimits.max_members)"
+            )
         try:
             self._zip = zipfile.ZipFile(io.BytesIO(data))
             self._data = memoryview(data)

@@ -194,3 +194,13 @@ def test_a_second_feed_below_the_first_is_refused() -> None:
 def test_a_name_in_utf8_is_read_as_such_also_where_the_zip_does_not_say_so() -> None:
     data = feed_zip({"stops.txt": "stop_id\n", "fooXX.txt": "x\n"}).replace(b"fooXX.txt", "foo\u00e9.txt".encode())
     assert ZippedFeed(data).names == ("stops.txt", "foo\u00e9.txt")
+
+
+def test_a_zip_of_far_too_many_members_is_refused_before_they_are_listed() -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("stops.txt", "stop_id\n")
+    # Only their marks are there: whoever lists them says that the zip is damaged.
+    data = b"PK\1\2" * 10_001 + buffer.getvalue()
+    with pytest.raises(FeedStructureError, match=r"10002 members; the limit is 1000"):
+        ZippedFeed(data)
