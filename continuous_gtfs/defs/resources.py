@@ -5,6 +5,7 @@ Values are read when a run or a tick needs them, never at import.
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from dagster import ConfigurableResource, MetadataValue
 
@@ -44,6 +45,10 @@ class Artifacts(ConfigurableResource["Artifacts"]):
     def link(self, key: str) -> MetadataValue[Any]:
         """Where a person finds an object of the archive: a path, or a URL where the store has one."""
         url = self.archive_url
+        if url.startswith("gs://"):
+            # A browser knows no gs:// URLs.
+            folder = url.removeprefix("gs://").rstrip("/")
+            return MetadataValue.url(f"https://storage.googleapis.com/{quote(f'{folder}/{key}')}")
         if "://" in url and not url.startswith("file:"):
             return MetadataValue.url(f"{url.rstrip('/')}/{key}")
         return MetadataValue.path(str(Path(url.removeprefix("file://"), key)))
