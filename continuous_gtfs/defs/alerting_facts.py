@@ -157,12 +157,17 @@ def newest_ticks(instance: DagsterInstance) -> Mapping[str, InstigatorTick]:
     states = {state.selector_id: state for state in instance.all_instigator_state()}
     if not states:
         return {}
-    finished = [TickStatus.SUCCESS, TickStatus.SKIPPED, TickStatus.FAILURE]
+    # Not by status: the batch query fails where it is asked for one. One tick may be under way, and one have died so.
     if storage.supports_batch_queries:
-        ticks = storage.get_batch_ticks(list(states), limit=1, statuses=finished)
+        ticks = storage.get_batch_ticks(list(states), limit=3)
     else:
-        ticks = {i: storage.get_ticks(s.instigator_origin_id, i, limit=1, statuses=finished) for i, s in states.items()}
-    return {states[selector].instigator_name: found[0] for selector, found in ticks.items() if found}
+        ticks = {i: storage.get_ticks(s.instigator_origin_id, i, limit=3) for i, s in states.items()}
+    newest = {}
+    for selector, found in ticks.items():
+        finished = [tick for tick in found if tick.status is not TickStatus.STARTED]
+        if finished:
+            newest[states[selector].instigator_name] = max(finished, key=lambda tick: tick.timestamp)
+    return newest
 
 
 def failed_ticks(ticks: Mapping[str, InstigatorTick], own: Collection[str]) -> Iterator[Problem]:

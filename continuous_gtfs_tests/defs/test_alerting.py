@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from types import ModuleType
 
 import pytest
-from dagster import Definitions, build_sensor_context, job, op
+from dagster import DagsterInstance, Definitions, build_sensor_context, job, op
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteInstigatorOrigin, RemoteRepositoryOrigin
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    SensorInstigatorData,
+    TickData,
+    TickStatus,
+)
+from dagster._utils.error import SerializableErrorInfo
 
+from continuous_gtfs.agencies.agency import DEFAULT_AGENCY, load_steps
+from continuous_gtfs.definitions import realtime, schedule
 from continuous_gtfs.defs import alerting_facts as facts
-from continuous_gtfs.defs.alerting import Memory, alerts_sensor
+from continuous_gtfs.defs.alerting import Memory, alerts_sensor, look_at_all
+from continuous_gtfs.defs.resources import VendorAccess
 from continuous_gtfs_tests.alerts.webhook import Webhook, webhook
 from continuous_gtfs_tests.defs.conftest import Bench
 
@@ -62,3 +76,31 @@ def test_a_sensor_that_ends_no_tick_is_silent_after_a_while_and_not_right_after_
 
     assert silent(1000.0 + facts.SILENT_AFTER_S) == []
     assert silent(1001.0 + facts.SILENT_AFTER_S) == ["schedule_qa_sensor"]
+
+
+@pytest.mark.parametrize(("module", "pipeline"), [(schedule, "schedule"), (realtime, "realtime")])
+def test_a_whole_location_is_looked_at_and_its_failed_tick_is_found(
+    bench: Bench, module: ModuleType, pipeline: str
+) -> None:
+    definitions: Definitions = module.build_definitions(
+        agency=bench.agency,
+        steps=load_steps(DEFAULT_AGENCY, pipeline),
+        artifacts=bench.artifacts,
+        vendor_access=VendorAccess(),
+    )
+    memory, name = Memory(), f"{pipeline}_qa_sensor"
+    with DagsterInstance.local_temp() as instance:
+        repository = definitions.get_repository_def()
+        origin = RemoteInstigatorOrigin(
+            RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(pipeline), repository.name), name
+        )
+        selector = origin.get_selector().get_id()
+        data = SensorInstigatorData(min_interval=1)
+        instance.add_instigator_state(InstigatorState(origin, InstigatorType.SENSOR, InstigatorStatus.RUNNING, data))
+        error = SerializableErrorInfo("the cursor is none", [], "ValueError")
+        tick = TickData(
+            origin.get_id(), name, InstigatorType.SENSOR, TickStatus.FAILURE, 1.0, error=error, selector_id=selector
+        )
+        instance.create_tick(tick)
+        look_at_all(memory, instance, repository, bench.agency, pipeline, bench.artifacts, 2000.0)
+    assert "the cursor is none" in memory.ledger.open[f"tick {name}"].problem.summary
