@@ -8,14 +8,15 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 ARGS ?=
 
-.PHONY: help demo test check lint format bench lock runtime-lock image-check clean
+.PHONY: help demo test check lint format bench lock runtime-lock image-check audit sbom clean
 
 help:
 	@echo "make demo    run the whole platform here (ARGS=\"--help\" lists its options)"
 	@echo "make test    run the tests"
-	@echo "make check   format, lint, types, tests: what CI runs"
+	@echo "make check   format, lint, types, audit, tests: what CI runs"
 	@echo "make lint    format, lint, types only        make format  rewrite what can be"
 	@echo "make bench   run the benchmarks              make lock    pin the newest versions anew"
+	@echo "make audit   ask the advisory service about every pinned version        make sbom  list what the image holds"
 	@echo "make image-check  build the image's environment by the Dockerfile's steps, without Docker, and start it"
 	@echo "make clean   remove .venv and caches; .demo/ stays"
 
@@ -25,7 +26,7 @@ demo: $(INSTALLED)
 test: $(INSTALLED)
 	@$(BIN)/pytest --numprocesses=auto --dist=loadgroup $(ARGS)
 
-check: lint test
+check: lint audit test
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff format --check --quiet . || { echo "error: not formatted: run 'make format'" >&2; exit 1; }
@@ -46,6 +47,12 @@ lock:
 # The part of requirements.lock that the image installs. A part of `make lock`; alone after an edit of the lock.
 runtime-lock: $(INSTALLED)
 	@$(BIN)/python tools/runtime_lock.py
+
+audit: $(INSTALLED)
+	@$(BIN)/python tools/audit.py
+
+sbom: $(INSTALLED)
+	@$(BIN)/python tools/make_sbom.py
 
 image-check:
 	@$(PYTHON) tools/image_check.py $(ARGS)

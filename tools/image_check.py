@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 INSIDE = re.compile(r"(?<![\w./])/(venv|build|wheels)\b")
 LOAD = (
     "from continuous_gtfs.definitions import realtime, schedule\n"
-    "for location in (schedule, realtime): print(len(location.defs().get_all_job_defs()), 'jobs')"
+    "for location in (schedule, realtime): print(len(location.defs().get_repository_def().job_names))"
 )
 STARTS = (
     ["dagster", "api", "grpc", "--help"],

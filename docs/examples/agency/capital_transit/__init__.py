@@ -1,0 +1,1 @@
+"""Capital Transit's feeds and rules for continuous_gtfs."""
