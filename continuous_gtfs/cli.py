@@ -36,7 +36,7 @@ class _Commands(click.Group):
     """The commands of this module, and those of others, imported when one is named or help lists them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        others = ["schedule", "digest", "validate", "diff", "realtime", "compare", "runs", "alerts"]
+        others = ["schedule", "digest", "validate", "diff", "realtime", "compare", "runs", "status", "alerts"]
         return [*super().list_commands(ctx), *others]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -60,6 +60,10 @@ class _Commands(click.Group):
             from continuous_gtfs.cli_runs import runs
 
             return runs
+        if cmd_name == "status":
+            from continuous_gtfs.cli_status import status
+
+            return status
         if cmd_name == "alerts":
             from continuous_gtfs.cli_alerts import alerts
 

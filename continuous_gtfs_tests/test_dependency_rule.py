@@ -46,7 +46,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli_feeds": {"cli_files"} | PURE,
     "cli_runs": {"cli_files", "defs"} | PURE,
     "cli_alerts": {"cli_files", "defs"} | PURE,
-    "cli": {"cli_schedule", "cli_realtime", "cli_compare", "cli_feeds", "cli_runs", "cli_alerts", "demo", "simulator"}
+    "cli_status": {"cli_files", "defs", "definitions"} | PURE,
+    "cli": {
+        "cli_schedule",
+        "cli_realtime",
+        "cli_compare",
+        "cli_feeds",
+        "cli_runs",
+        "cli_alerts",
+        "cli_status",
+        "demo",
+        "simulator",
+    }
     | PURE,
 }
 
@@ -65,6 +76,7 @@ ONLY_IN = {
         "cli_feeds.py",
         "cli_runs.py",
         "cli_alerts.py",
+        "cli_status.py",
     ),
     "starlette": ("simulator/", "demo/"),
     "uvicorn": ("simulator/", "demo/"),

@@ -28,8 +28,9 @@ from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from dagster._serdes import deserialize_value
-from sqlalchemy import select
+from sqlalchemy import create_engine, select
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
 from yaml import MarkedYAMLError, YAMLError  # type: ignore[import-untyped]
 
 from continuous_gtfs import names
@@ -54,6 +55,8 @@ _PAGE = 500
 _SEARCHED_FOR_PREFIX = 5000
 _FULL_ID_LENGTH = 36
 _MISSING_VARIABLE = re.compile(r'environment variable "(\w+)" which is not set')
+_POSTGRES_URL = "CONTINUOUS_GTFS_POSTGRES_URL"
+_CONNECT_S = 3
 # What Dagster expects of its settings is told at the length of its whole schema.
 _LONGEST_REASON = 200
 
@@ -96,6 +99,7 @@ def dagster_storage() -> Iterator[DagsterInstance]:
     level = logging.root.level
     logging.root.setLevel(logging.ERROR)
     try:
+        _ask_the_database(Path(home))
         with DagsterInstance.get() as instance:
             yield instance
     except _storage_errors() as error:
@@ -104,6 +108,20 @@ def dagster_storage() -> Iterator[DagsterInstance]:
         ) from error
     finally:
         logging.root.setLevel(level)
+
+
+def _ask_the_database(home: Path) -> None:
+    """Connect once: Dagster's own storage tries for eleven seconds before it says that nobody answers.
+
+    Raises:
+        SQLAlchemyError: It cannot be connected to.
+    """
+    url, settings = os.environ.get(_POSTGRES_URL, ""), home / "dagster.yaml"
+    if not url or not settings.is_file() or _POSTGRES_URL.encode() not in settings.read_bytes():
+        return
+    engine = create_engine(url, poolclass=NullPool, connect_args={"connect_timeout": _CONNECT_S})
+    with engine.connect():
+        pass
 
 
 def find_runs(instance: DagsterInstance, query: RunQuery) -> list[RunRecord]:
