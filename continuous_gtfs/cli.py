@@ -36,7 +36,18 @@ class _Commands(click.Group):
     """The commands of this module, and those of others, imported when one is named or help lists them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        others = ["schedule", "digest", "validate", "diff", "realtime", "compare", "runs", "status", "alerts"]
+        others = [
+            "schedule",
+            "digest",
+            "validate",
+            "diff",
+            "realtime",
+            "compare",
+            "runs",
+            "status",
+            "maintain",
+            "alerts",
+        ]
         return [*super().list_commands(ctx), *others]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -64,6 +75,10 @@ class _Commands(click.Group):
             from continuous_gtfs.cli_status import status
 
             return status
+        if cmd_name == "maintain":
+            from continuous_gtfs.cli_maintain import maintain
+
+            return maintain
         if cmd_name == "alerts":
             from continuous_gtfs.cli_alerts import alerts
 

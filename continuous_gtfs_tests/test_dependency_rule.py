@@ -46,6 +46,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli_feeds": {"cli_files"} | PURE,
     "cli_runs": {"cli_files", "defs"} | PURE,
     "cli_alerts": {"cli_files", "defs"} | PURE,
+    "cli_maintain": {"defs"} | PURE,
     "cli_status": {"cli_files", "defs", "definitions"} | PURE,
     "cli": {
         "cli_schedule",
@@ -55,6 +56,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "cli_runs",
         "cli_alerts",
         "cli_status",
+        "cli_maintain",
         "demo",
         "simulator",
     }
@@ -77,6 +79,7 @@ ONLY_IN = {
         "cli_runs.py",
         "cli_alerts.py",
         "cli_status.py",
+        "cli_maintain.py",
     ),
     "starlette": ("simulator/", "demo/"),
     "uvicorn": ("simulator/", "demo/"),
