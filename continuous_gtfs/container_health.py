@@ -5,8 +5,8 @@
     python -m continuous_gtfs.container_health process dagster-daemon
 
 Exit code 0 or 1, with the reason in one line. A check that asked the vendor or the database too would have every
-container restarted for a fault of neither; whether the whole does its work is asked by ``continuous-gtfs
-check-deployment``. It runs every half minute in each container, so it imports only what it needs: Dagster's own gRPC
+container restarted for a fault of neither; whether the whole does its work is told by ``continuous-gtfs
+status``. It runs every half minute in each container, so it imports only what it needs: Dagster's own gRPC
 check takes a second of CPU, this one a fifth of that.
 """
 

