@@ -47,6 +47,7 @@ class _Commands(click.Group):
             "status",
             "maintain",
             "alerts",
+            "report-archive",
         ]
         return [*super().list_commands(ctx), *others]
 
@@ -83,6 +84,10 @@ class _Commands(click.Group):
             from continuous_gtfs.cli_alerts import alerts
 
             return alerts
+        if cmd_name == "report-archive":
+            from continuous_gtfs.cli_archive import report_archive
+
+            return report_archive
         return super().get_command(ctx, cmd_name)
 
 

@@ -47,6 +47,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli_runs": {"cli_files", "defs"} | PURE,
     "cli_alerts": {"cli_files", "defs"} | PURE,
     "cli_maintain": {"defs"} | PURE,
+    "cli_archive": {"defs", "definitions"} | PURE,
     "cli_status": {"cli_files", "defs", "definitions"} | PURE,
     "cli": {
         "cli_schedule",
@@ -57,6 +58,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "cli_alerts",
         "cli_status",
         "cli_maintain",
+        "cli_archive",
         "demo",
         "simulator",
     }
@@ -80,6 +82,7 @@ ONLY_IN = {
         "cli_alerts.py",
         "cli_status.py",
         "cli_maintain.py",
+        "cli_archive.py",
     ),
     "starlette": ("simulator/", "demo/"),
     "uvicorn": ("simulator/", "demo/"),

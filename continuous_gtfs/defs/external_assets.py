@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from dagster import (
     AssetCheckResult,
     AssetChecksDefinition,
+    AssetMaterialization,
     AssetSpec,
     FreshnessPolicy,
     PartitionsDefinition,
@@ -22,6 +23,9 @@ from continuous_gtfs.errors import PermanentError
 from continuous_gtfs.names import VENDOR_ANSWERS_CHECK, VENDOR_FEED_MOVES_CHECK
 from continuous_gtfs.pims.catalog import FeedKind, FeedSource
 from continuous_gtfs.pims.outcomes import Body, CouldNotTell, FetchOutcome
+from continuous_gtfs.versions import FeedVersion
+
+DATA_VERSION_TAG = "dagster/data_version"
 
 
 def freshness_policy(freshness: Freshness) -> FreshnessPolicy:
@@ -43,6 +47,26 @@ def vendor_feed_spec(
         metadata={"poll_every_s": source.poll_every_s, "max_bytes": source.max_bytes},
         freshness_policy=freshness_policy(freshness),
         partitions_def=partitions_def,
+    )
+
+
+def version_materialization(version: FeedVersion, *, is_partitioned: bool) -> AssetMaterialization:
+    """A version as Dagster is told of it: a materialization of the vendor's feed."""
+    metadata: dict[str, str | int | float] = {
+        "version_id": version.version_id,
+        "content_digest": version.content_digest,
+        "body_digest": version.body_digest,
+        "body_bytes": version.body_bytes,
+        "fetched_at": version.fetched_at.isoformat(timespec="milliseconds"),
+    }
+    if version.header_timestamp is not None:
+        metadata["header_timestamp"] = version.header_timestamp
+        metadata["header_age_s"] = round(version.fetched_at.timestamp() - version.header_timestamp, 3)
+    return AssetMaterialization(
+        asset_key=pims_key(version.environment, version.feed),
+        partition=version.version_id if is_partitioned else None,
+        metadata=metadata,
+        tags={DATA_VERSION_TAG: version.version_id},
     )
 
 

@@ -12,7 +12,6 @@ from dagster import (
     AddDynamicPartitionsRequest,
     AssetCheckEvaluation,
     AssetKey,
-    AssetMaterialization,
     DagsterInstance,
     DefaultSensorStatus,
     DynamicPartitionsDefinition,
@@ -28,6 +27,7 @@ from dagster import (
 from continuous_gtfs import names
 from continuous_gtfs.defs import keys
 from continuous_gtfs.defs.cursor import Cursor
+from continuous_gtfs.defs.external_assets import DATA_VERSION_TAG, version_materialization
 from continuous_gtfs.defs.health import FeedHealth
 from continuous_gtfs.defs.identify import identify
 from continuous_gtfs.defs.resources import Artifacts, VendorAccess
@@ -42,7 +42,6 @@ from continuous_gtfs.versions import FeedVersion
 
 # How long after a tick that asked the vendor in vain the next ones say so, by failing, before one asks again.
 TOLD_FOR_S = 15.0
-DATA_VERSION_TAG = "dagster/data_version"
 
 
 @cache
@@ -124,7 +123,10 @@ def pims_sensor(
             cursor=kept.remembered(cursor.to_json()),
             dynamic_partitions_requests=_partitions_to_add(result, cursor, partitions_def),
             asset_events=[
-                *(_materialization(version, is_partitioned=partitions_def is not None) for version in new_versions),
+                *(
+                    version_materialization(version, is_partitioned=partitions_def is not None)
+                    for version in new_versions
+                ),
                 *(_check_evaluation(environment, health) for health in result.health),
             ],
         )
@@ -191,25 +193,6 @@ def _is_reported(instance: DagsterInstance, version: FeedVersion) -> bool:
     event = instance.get_latest_materialization_event(keys.pims_key(version.environment, version.feed))
     newest = event.asset_materialization if event else None
     return newest is not None and (newest.tags or {}).get(DATA_VERSION_TAG) == version.version_id
-
-
-def _materialization(version: FeedVersion, *, is_partitioned: bool) -> AssetMaterialization:
-    metadata: dict[str, str | int | float] = {
-        "version_id": version.version_id,
-        "content_digest": version.content_digest,
-        "body_digest": version.body_digest,
-        "body_bytes": version.body_bytes,
-        "fetched_at": version.fetched_at.isoformat(timespec="milliseconds"),
-    }
-    if version.header_timestamp is not None:
-        metadata["header_timestamp"] = version.header_timestamp
-        metadata["header_age_s"] = round(version.fetched_at.timestamp() - version.header_timestamp, 3)
-    return AssetMaterialization(
-        asset_key=keys.pims_key(version.environment, version.feed),
-        partition=version.version_id if is_partitioned else None,
-        metadata=metadata,
-        tags={DATA_VERSION_TAG: version.version_id},
-    )
 
 
 def _check_evaluation(environment: str, health: FeedHealth) -> AssetCheckEvaluation:
