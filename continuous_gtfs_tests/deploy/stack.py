@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -91,9 +92,9 @@ class Stack:
 
     def up(self) -> None:
         """Start every service once what it depends on is healthy or done; returns when all are healthy."""
-        waiting, starting = list(self.services), list[str]()
+        waiting, starting = [name for name in self.services if name not in self.running], list[str]()
         deadline = time.monotonic() + HEALTHY_WITHIN_S
-        ready: set[str] = set()
+        ready = set(self.running)
         while waiting or starting:
             for name in [name for name in waiting if set(self.services[name].needs) <= ready]:
                 waiting.remove(name)
@@ -167,7 +168,7 @@ class Stack:
     def is_healthy(self, name: str) -> bool:
         return self.check_health(name).returncode == 0
 
-    def check_health(self, name: str) -> subprocess.CompletedProcess[str]:
+    def check_health(self, name: str) -> subprocess.CompletedProcess[bytes]:
         """The service's own health check; its ``localhost`` is the service's address."""
         service = self.services[name]
         assert service.health is not None
@@ -177,10 +178,37 @@ class Stack:
             command.append(self.address(name))
         return self._run(name, command)
 
-    def exec(self, name: str, *command: str) -> subprocess.CompletedProcess[str]:
+    def exec(self, name: str, *command: str, data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
         """Run a command as in the container of a service: ``docker compose exec NAME COMMAND``."""
         first = str(binaries() / command[0]) if name == POSTGRES else _script(command[0])
-        return self._run(name, [first, *(self._inside(word, name) for word in command[1:])])
+        return self._run(name, [first, *(self._inside(word, name) for word in command[1:])], data)
+
+    def type(self, line: str, here: Path) -> str:
+        """Carry out a line of ``docker compose`` as an operator types it in the folder ``here``; gives what it prints.
+
+        Raises:
+            AssertionError: The command failed, or is none that is known here.
+        """
+        words = shlex.split(line)
+        source = (here / words[words.index("<") + 1]).read_bytes() if "<" in words else b""
+        target = here / words[words.index(">") + 1] if ">" in words else None
+        words = words[: next((place for place, word in enumerate(words) if word in "<>"), len(words))]
+        match words:
+            case ["docker", "compose", "build"]:
+                return ""
+            case ["docker", "compose", "up", "--detach"]:
+                self.up()
+                return ""
+            case ["docker", "compose", "stop", *names]:
+                self.stop([name for name in names if name in self.running])
+                return ""
+            case ["docker", "compose", "exec", "-T", name, *command]:
+                told = self.exec(name, *command, data=source)
+                assert told.returncode == 0, f"{line}: {told.stderr.decode()}"
+                if target is not None:
+                    target.write_bytes(told.stdout)
+                return told.stdout.decode(errors="replace")
+        raise AssertionError(f"not known here: {line}")
 
     def environment(self, name: str) -> dict[str, str]:
         """What the image and the service set, and nothing else."""
@@ -197,13 +225,13 @@ class Stack:
             }
         return own
 
-    def _run(self, name: str, command: list[str]) -> subprocess.CompletedProcess[str]:
+    def _run(self, name: str, command: list[str], data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(
             command,
             env=self.environment(name),
             cwd=self.image / "app",
+            input=data,
             capture_output=True,
-            text=True,
             timeout=120,
             check=False,
         )
@@ -279,13 +307,13 @@ class Stack:
                 f"create role {told['POSTGRES_USER']} superuser login password %s", (told["POSTGRES_PASSWORD"],)
             )
         with (self._database.data_dir / "pg_hba.conf").open("a") as rules:
-            rules.write(f"host all all {self._block}.0/24 scram-sha-256\n")
+            rules.write("host all all 127.0.0.0/8 scram-sha-256\n")
 
 
 def _copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
-        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(source, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     else:
         shutil.copy(source, target)
 

@@ -67,13 +67,13 @@ class Proxy:
     port: int
     seen: dict[str, list[dict[str, str]]]
 
-    def ask(self, host: str, method: str = "GET", **headers: str) -> int:
+    def ask(self, host: str, method: str = "GET", path: str = "/", **headers: str) -> int:
         """The status of one answer; 0 where the connection is closed without one."""
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=context, timeout=10)
         try:
-            connection.request(method, "/", headers={"Host": host, **headers})
+            connection.request(method, path, headers={"Host": host, **headers})
             return connection.getresponse().status
         except http.client.RemoteDisconnected:
             return 0
@@ -144,6 +144,11 @@ def test_an_interface_asks_for_a_login_which_what_is_behind_does_not_see(proxy: 
 @needs_nginx
 def test_a_kept_login_does_not_let_another_site_in(proxy: Proxy) -> None:
     assert proxy.ask("operate.example.org", "POST", Origin="https://elsewhere.example.com", **LOGIN) == 403
+    link = "/graphql?query=mutation%7BreloadWorkspace%7B__typename%7D%7D"
+    assert proxy.ask("operate.example.org", path=link, **LOGIN) == 403
+    opened = {"Upgrade": "websocket", "Connection": "Upgrade", "Origin": "https://operate.example.org"}
+    assert proxy.ask("operate.example.org", path="/graphql", **opened, **LOGIN) == 200
+    assert proxy.ask("operate.example.org", path="/runs", **LOGIN) == 200, "a link to a page is no change"
 
 
 @needs_nginx

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,8 @@ from continuous_gtfs_tests.real_data import ROOT
 
 pytestmark = pytest.mark.end_to_end
 
-VERSION = "2026.11.1-topology"
+VERSION = "2026.11.1"
+NEXT_VERSION = "2026.11.2"
 PACKAGE = ("__init__", "feeds", "realtime", "schedule", "stations")
 LAID_OUT = {
     "app/deploy/workspace.yaml",
@@ -33,6 +36,14 @@ LAID_OUT = {
 }
 SCHEDULE = names.schedule_publication("production")
 VEHICLES = names.realtime_publication("production", "vehicle_positions")
+
+
+def section(title: str) -> list[str]:
+    """The shell lines of one section of docs/operations.md."""
+    text = (ROOT / "docs" / "operations.md").read_text()
+    body = text.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+    blocks = re.findall(r"```bash\n(.*?)```", body, re.DOTALL)
+    return [line for block in blocks for line in block.splitlines()]
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +99,8 @@ def test_feeds_are_published_served_and_name_the_image_that_made_them(stack: Sta
         wait_for(lambda path=f"{name}.{ending}": (stack.volume("published") / path).exists(), what="the stable file")
     manifest = live(stack, SCHEDULE)
     assert manifest is not None
+    told = stack.exec("daemon", "continuous-gtfs", "status")
+    assert told.returncode == 0, told.stdout.decode()
     served = get(stack, "published", 8080, f"/{SCHEDULE}.zip")
     assert hashlib.sha256(served).hexdigest() == manifest.objects[0].sha256
 
@@ -100,6 +113,9 @@ def test_the_read_only_interface_shows_what_the_other_shows_and_changes_nothing(
     assert shown[0] == shown[1]
     assert "UnauthorizedError" in str(ask(stack, "webserver-readonly", change))
     assert "UnauthorizedError" not in str(ask(stack, "webserver", change))
+    link = "/graphql?query=mutation%7BreloadWorkspace%7B__typename%7D%7D"
+    assert b"UnauthorizedError" in get(stack, "webserver-readonly", 3000, link)
+    assert b'"Workspace"' in get(stack, "webserver", 3000, link), "what the proxy refuses for"
 
 
 def test_nothing_is_written_outside_volumes_and_temporary_folders(stack: Stack) -> None:
@@ -115,7 +131,7 @@ def test_a_health_check_holds_while_the_database_is_gone_and_fails_with_its_proc
     assert {name: told.stdout for name, told in kept.items() if told.returncode != 0} == {}
     wait_for(lambda: stack.is_healthy("postgres"), what="the database")
     stack.stop(["webserver-readonly"])
-    assert "no answer" in stack.check_health("webserver-readonly").stdout
+    assert b"no answer" in stack.check_health("webserver-readonly").stdout
     before = live(stack, VEHICLES)
     assert before is not None
 
@@ -137,3 +153,41 @@ def test_everything_stops_in_order_within_its_grace_and_leaves_nothing(stack: St
     assert {name: how.code for name, how in ended.items() if how.code not in (0, -15)} == {}
     assert {name: how.left_over for name, how in ended.items() if how.left_over} == {}
     assert Path(stack.volume("postgres") / "postmaster.pid").exists() is False
+
+
+def test_a_new_release_goes_on_with_a_new_database_and_the_old_one_can_be_had_back(
+    stack: Stack, tmp_path: Path
+) -> None:
+    """As docs/operations.md says; the release changes at the same time, to see that its name does."""
+    backup, *lost_and_restored = section("Back up and restore the database")
+    stop, drop, create, up, report, *restored = lost_and_restored
+    newer = replace(stack, settings={**stack.settings, "CONTINUOUS_GTFS_VERSION": NEXT_VERSION, "COMPOSE_PROFILES": ""})
+    try:
+        newer.start("postgres")
+        wait_for(lambda: newer.is_healthy("postgres"), what="the database")
+        newer.type(backup, tmp_path)
+        before = {name: live(newer, name) for name in (SCHEDULE, VEHICLES)}
+        for line in (stop, drop, create, up):
+            newer.type(line, tmp_path)
+        told = newer.type(report, tmp_path)
+        assert told.startswith("production: 1 schedule versions archived")
+        after = wait_for(
+            lambda: now if (now := live(newer, VEHICLES)) != before[VEHICLES] else None, what="new vehicles"
+        )
+        assert after.order > before[VEHICLES].order
+        assert after.facts["pipeline_version"] == NEXT_VERSION
+        assert live(newer, SCHEDULE) == before[SCHEDULE], "what is live is published no second time"
+        for line in restored:
+            if line != up:
+                newer.type(line, tmp_path)
+        runs = json.loads(newer.type("docker compose exec -T daemon continuous-gtfs runs --json", tmp_path))
+        assert before[VEHICLES].facts["run_id"] in {run["run_id"] for run in runs}
+        assert after.facts["run_id"] not in {run["run_id"] for run in runs}
+    finally:
+        newer.kill()
+
+
+def test_the_lines_for_a_deployment_are_those_that_were_run() -> None:
+    known = {"cp .env.example .env", "docker compose build", "docker compose up --detach"}
+    known |= {"docker compose stop daemon", "docker compose exec -T daemon continuous-gtfs status"}
+    assert set(section("Deploy")) == known | {"docker compose exec -T daemon continuous-gtfs version"}
