@@ -8,6 +8,8 @@ import hypothesis  # noqa: F401
 import pytest
 
 
+# Before xdist, which reads the groups in a hook of the same name.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The end-to-end tests of a folder share a platform, so a worker; they start first, since they take longest."""
     for item in items:
