@@ -28,9 +28,11 @@ from dagster import (
     StringSource,
 )
 from dagster._core.code_pointer import ModuleCodePointer
+from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.launcher.base import CheckRunHealthResult, LaunchRunContext, RunLauncher, WorkerStatus
 from dagster._core.storage.tags import GRPC_INFO_TAG
-from dagster._serdes import ConfigurableClassData, serialize_value
+from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
+from dagster._serdes import ConfigurableClassData, deserialize_value, serialize_value
 from dagster._utils import get_run_crash_explanation
 
 from continuous_gtfs.instance.forked_run import Worker
@@ -42,6 +44,8 @@ _log = logging.getLogger("dagster.continuous_gtfs.launcher")
 # Within it by code location, of those that have settings of their own; the others share one.
 _warm_processes: weakref.WeakKeyDictionary[DagsterInstance, dict[str, WarmProcess]] = weakref.WeakKeyDictionary()
 _SHARED = ""
+# It answers from its memory.
+CODE_SERVER_ANSWERS_WITHIN_S = 5
 _lock = threading.Lock()
 
 
@@ -161,13 +165,26 @@ class WarmRunLauncher(DefaultRunLauncher):
         if (starter := self._starter(run)) is not None:
             return starter.check_run_worker_health(run)
         if worker is None:
-            # A code server tells Dagster itself when a run's process has died.
-            return CheckRunHealthResult(WorkerStatus.RUNNING, "started by a code server")
+            return self._health_by_code_server(run)
         if not worker.is_here:
             return CheckRunHealthResult(WorkerStatus.RUNNING, f"on {worker.host}, which cannot be looked at from here")
         if worker.is_alive:
             return CheckRunHealthResult(WorkerStatus.RUNNING, run_worker_id=str(worker.pid))
         return CheckRunHealthResult(WorkerStatus.FAILED, f"process {worker.pid} is gone", run_worker_id=str(worker.pid))
+
+    def _health_by_code_server(self, run: DagsterRun) -> CheckRunHealthResult:
+        """A code server tells Dagster itself when a run's process has died, unless it has died with it."""
+        client = self._get_grpc_client_for_termination(run.run_id)  # type: ignore[no-untyped-call]
+        if client is None:
+            return CheckRunHealthResult(WorkerStatus.RUNNING, "started by a code server that has left no address")
+        request = CanCancelExecutionRequest(run_id=run.run_id)
+        try:
+            answer = client.can_cancel_execution(request, timeout=CODE_SERVER_ANSWERS_WITHIN_S)
+        except DagsterUserCodeUnreachableError as error:
+            return CheckRunHealthResult(WorkerStatus.RUNNING, f"its code server gives no answer: {error}")
+        if deserialize_value(answer, CanCancelExecutionResult).can_cancel:
+            return CheckRunHealthResult(WorkerStatus.RUNNING, "its code server has it")
+        return CheckRunHealthResult(WorkerStatus.FAILED, "its code server does not know it: it was started anew since")
 
     def get_run_worker_debug_info(self, run: DagsterRun, include_container_logs: bool | None = True) -> str | None:
         if (starter := self._starter(run)) is not None:

@@ -12,7 +12,7 @@ import hashlib
 import inspect
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from dagster import DagsterInstance, Field, IntSource
@@ -35,6 +35,11 @@ RECYCLE_S = 300
 # Asking whether a connection still stands costs a millisecond; no database restarts within this.
 TRUSTED_S = 0.05
 _USED_AT = "continuous_gtfs_used_at"
+# Of each attempt to connect; dagster-postgres makes six, so that an outage of a minute is waited for. What fails for
+# it instead is not only the call: the thread of a code server that looks after its runs would end, and never again say
+# that one of them has died.
+PATIENCE_S = 12.0
+TRIES_EVERY_S = 0.25
 ABOUT_THE_SCHEMA = (
     "has_run_stats_index_cols",
     "has_bulk_actions_selector_cols",
@@ -117,6 +122,7 @@ def _engine(postgres_url: str, pool_size: int, token_provider: PgTokenProvider |
         pool_recycle=RECYCLE_S,
     )
     _find_out_closed_connections(engine)
+    _wait_for_the_database(engine)
     return engine
 
 
@@ -169,6 +175,30 @@ def _find_out_closed_connections(engine: Engine) -> None:
 
     event.listen(engine, "checkout", look)
     event.listen(engine, "checkin", note)
+
+
+def _wait_for_the_database(engine: Engine) -> None:
+    """A process that has been connected before waits for a database that restarts; one that has not says so at once.
+
+    The settings of the first may be trusted, and a command that a person has typed should not be silent for a minute.
+    """
+    has_connected = False
+
+    def connect(dialect: Any, _: Any, arguments: Sequence[Any], settings: Mapping[str, Any]) -> Any:
+        nonlocal has_connected
+        give_up = time.monotonic() + (PATIENCE_S if has_connected else 0.0)
+        while True:
+            try:
+                connection = dialect.connect(*arguments, **settings)
+            except dialect.loaded_dbapi.OperationalError:
+                if time.monotonic() >= give_up:
+                    raise
+                time.sleep(TRIES_EVERY_S)
+            else:
+                has_connected = True
+                return connection
+
+    event.listen(engine, "do_connect", connect)
 
 
 def _use(storage: object, engine: Engine) -> None:

@@ -70,7 +70,9 @@ def test_the_code_servers_are_found_where_the_workspace_looks() -> None:
 def test_the_instance_is_that_of_every_deployment_but_for_the_launcher() -> None:
     here, there = settings(), yaml.safe_load((ROOT / "dagster.yaml").read_text())
     fallback = here["run_launcher"]["config"].pop("fallback")
+    starts = [each["run_monitoring"].pop("start_timeout_seconds") for each in (here, there)]
     assert here == there
+    assert starts[0] > starts[1], "a job of the cluster may have to wait for a machine"
     assert fallback["module"] == K8sRunLauncher.__module__.partition(".")[0]
     assert fallback["class"] == K8sRunLauncher.__name__
 

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -221,6 +221,17 @@ class Station:
         self.ended(self.launch("say_job", tags=tags))
         return wait_for(lambda: self.launcher.warm_pid, what="a warm process")
 
+    @contextmanager
+    def another_code_server(self) -> Iterator[tuple[Station, int]]:
+        """This station with a code server of its own to launch by, and its port. It dies with the runs that it has."""
+        with code_server(self.module) as port:
+            target = GrpcServerTarget(host="127.0.0.1", port=port, socket=None, location_name="tests")
+            with WorkspaceProcessContext(self.instance, target) as workspace:
+                yield replace(self, workspace=workspace), port
+            (server,) = [p for p in psutil.Process().children() if str(port) in p.cmdline()]
+            for process in server.children(recursive=True):
+                process.kill()
+
     def messages(self, run: DagsterRun) -> str:
         return "\n".join(str(entry) for entry in self.instance.all_logs(run.run_id))
 
@@ -240,11 +251,12 @@ class Station:
 
 
 @contextmanager
-def code_server(module: str) -> Iterator[int]:
-    """A code server as in production, on a free port."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
+def code_server(module: str, port: int | None = None) -> Iterator[int]:
+    """A code server as in production, on a free port unless one is given."""
+    if port is None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = int(free.getsockname()[1])
     command = [sys.executable, "-m", "dagster", "api", "grpc", "-m", module, "-h", "127.0.0.1", "-p", str(port)]
     with subprocess.Popen([*command, "--location-name", "tests"]) as process:
         try:

@@ -18,7 +18,7 @@ from dagster._serdes import serialize_value
 from continuous_gtfs.instance.forked_run import WORKER_TAG, Worker, started_at
 from continuous_gtfs.instance.launcher import WarmRunLauncher
 from continuous_gtfs.instance.warm import NotWarmError, WarmProcess
-from continuous_gtfs_tests.instance.station import Station, children_of, wait_for
+from continuous_gtfs_tests.instance.station import Station, children_of, code_server, wait_for
 
 
 def test_a_run_is_forked_from_the_warm_process(station: Station) -> None:
@@ -126,6 +126,21 @@ def test_monitoring_from_another_process_knows_which_run_is_alive(station: Stati
     os.kill(worker.pid, signal.SIGKILL)
     wait_for(lambda: not worker.is_alive, what="the end of its process")
     assert monitor.check_run_worker_health(station.run(run)).status is WorkerStatus.FAILED
+
+
+def test_a_run_that_died_with_its_code_server_is_known_to_be_dead_once_the_server_is_back(station: Station) -> None:
+    station.launcher._modules = frozenset()
+    monitor = station.another_instance().run_launcher
+    with station.another_code_server() as (elsewhere, port):
+        run = elsewhere.launch("hang_job")
+        wait_for(station.hanging, what="the run to hang")
+        assert monitor.check_run_worker_health(station.run(run)).status is WorkerStatus.RUNNING
+    away = monitor.check_run_worker_health(station.run(run))
+    assert away.status is WorkerStatus.RUNNING, "the server may be on its way back, with nothing to say against the run"
+    assert "no answer" in (away.msg or "")
+    with code_server(station.module, port):
+        assert monitor.check_run_worker_health(station.run(run)).status is WorkerStatus.FAILED
+    station.instance.report_run_failed(station.run(run))
 
 
 def test_a_pid_that_another_process_has_now_is_not_the_run() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg2
@@ -102,6 +103,19 @@ def test_a_database_that_was_restarted_is_used_again_without_an_error(home: Path
         postgres.start()
         use_every_storage(instance)
         assert instance.get_runs() == []
+
+
+def test_a_process_that_was_connected_waits_for_a_database_that_is_down(
+    home: Path, postgres: EmbeddedPostgres, caplog: pytest.LogCaptureFixture
+) -> None:
+    with DagsterInstance.from_config(str(home)) as instance:
+        use_every_storage(instance)
+        postgres.stop()
+        with ThreadPoolExecutor(1) as executor:
+            call = executor.submit(instance.get_runs)
+            postgres.start()
+            assert call.result(60) == []
+    assert "Retrying failed database connection" not in caplog.text, "dagster-postgres gives up after six of these"
 
 
 def test_tables_are_made_in_a_new_database(tmp_path: Path, postgres: EmbeddedPostgres) -> None:
