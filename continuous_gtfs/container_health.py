@@ -7,7 +7,7 @@
 Exit code 0 or 1, with the reason in one line. A check that asked the vendor or the database too would have every
 container restarted for a fault of neither; whether the whole does its work is told by ``continuous-gtfs
 status``. It runs every half minute in each container, so it imports only what it needs: Dagster's own gRPC
-check takes a second of CPU, this one a fifth of that.
+check takes a second of CPU, this one an eighth of that.
 """
 
 from __future__ import annotations

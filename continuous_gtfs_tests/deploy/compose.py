@@ -13,7 +13,9 @@ import yaml
 from continuous_gtfs_tests.real_data import ROOT
 
 FILE = ROOT / "docker-compose.yml"
-VARIABLE = re.compile(r"\$\{(\w+)(?:(:-|:\?)([^}]*))?\}")
+# ${NAME}, ${NAME:-default}, ${NAME:?message}; a default may hold variables.
+VARIABLE = re.compile(r"\$\{(\w+)(?:(:-|:\?)((?:[^{}]|\$\{\w+\})*))?\}")
+NAME = re.compile(r"\$\{(\w+)")
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0}
 
 
@@ -45,7 +47,7 @@ class Service:
 
 def variables(text: str) -> set[str]:
     """The variables that the file takes from its surroundings."""
-    return {match[1] for match in VARIABLE.finditer(text)}
+    return set(NAME.findall(text))
 
 
 def read_env(path: Path) -> dict[str, str]:
@@ -102,4 +104,4 @@ def _value(match: re.Match[str], env: Mapping[str, str]) -> str:
         return env[name]
     if how == ":?":
         raise UnsetError(f"{name}: {text}")
-    return text or ""
+    return VARIABLE.sub(lambda inner: _value(inner, env), text or "")

@@ -105,10 +105,18 @@ def test_the_tag_of_the_image_is_the_version_of_the_pipeline() -> None:
     assert {each["DAGSTER_CURRENT_IMAGE"] for each in code} == {f"continuous-gtfs:{__version__}"}
 
 
-@pytest.mark.parametrize("name", ["CONTINUOUS_GTFS_VERSION", "POSTGRES_PASSWORD"])
-def test_nothing_starts_without_a_version_and_a_password(name: str) -> None:
-    with pytest.raises(compose.UnsetError, match=name):
-        compose.services(SETTINGS | {name: ""})
+def test_nothing_starts_without_a_version() -> None:
+    with pytest.raises(compose.UnsetError, match="CONTINUOUS_GTFS_VERSION"):
+        compose.services(SETTINGS | {"CONTINUOUS_GTFS_VERSION": ""})
+
+
+def test_a_managed_database_takes_the_place_of_the_container() -> None:
+    managed = compose.services(SETTINGS | {"CONTINUOUS_GTFS_POSTGRES_URL": "postgresql://us:er@db.example.org/d"})
+    asked = {each.environment["CONTINUOUS_GTFS_POSTGRES_URL"] for name, each in managed.items() if each.needs}
+    assert asked == {"postgresql://us:er@db.example.org/d"}
+    own = SERVICES[commands.MIGRATE].environment["CONTINUOUS_GTFS_POSTGRES_URL"]
+    assert own == "postgresql://dagster:secret@postgres:5432/dagster"
+    assert SERVICES[commands.MIGRATE].raw["depends_on"][commands.POSTGRES]["required"] is False
 
 
 def test_the_vendor_s_tokens_reach_the_code_and_nothing_else() -> None:
@@ -150,7 +158,12 @@ def test_buckets_take_the_place_of_the_volumes() -> None:
         told = cloud[name].environment
         assert (told["CONTINUOUS_GTFS_ARCHIVE"], told["CONTINUOUS_GTFS_PUBLISHED"]) == ("gs://raw", "gs://out")
     assert SERVICES[commands.DAEMON].environment["CONTINUOUS_GTFS_ARCHIVE"] == "/data/archive"
-    assert [name for name, service in SERVICES.items() if service.profiles] == [READONLY, commands.PUBLISHED]
+    assert {name: service.profiles for name, service in SERVICES.items() if service.profiles} == {
+        commands.POSTGRES: ["database"],
+        commands.PUBLISHED: ["local"],
+        READONLY: ["readonly"],
+    }
+    assert EXAMPLE["COMPOSE_PROFILES"] == "database,local"
 
 
 def test_every_process_of_dagster_has_what_its_settings_name() -> None:

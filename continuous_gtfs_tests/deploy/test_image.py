@@ -13,7 +13,9 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+import yaml
 
+from continuous_gtfs import __version__
 from continuous_gtfs_tests.real_data import ROOT
 from tools import runtime_lock
 from tools.dockerfile import Instruction, instructions, stages
@@ -103,6 +105,17 @@ def test_local_settings_and_state_stay_out_of_the_repository() -> None:
 def test_it_runs_as_a_user_that_a_cluster_can_tell_from_root() -> None:
     assert of_kind("USER")[-1].text == "10001:10001"
     assert stages(FILE)[-1][-1].name == "USER"
+
+
+def test_where_there_is_an_engine_the_image_is_built_and_started() -> None:
+    checker = str(Path(sys.executable).parent / "check-jsonschema")
+    file = ROOT / ".github" / "workflows" / "check.yml"
+    command = [checker, "--builtin-schema", "vendor.github-workflows", str(file)]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    steps = yaml.safe_load(file.read_text())["jobs"]["image"]["steps"]
+    lines = [step["run"] for step in steps if "run" in step]
+    assert "docker compose build" in lines
+    assert f" continuous-gtfs:{__version__} continuous-gtfs version" in lines[-1]
 
 
 def test_the_version_that_is_built_in_is_the_one_that_is_recorded() -> None:

@@ -51,7 +51,7 @@ def stack(vendor: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sta
     example = ROOT / "docs" / "examples" / "agency"
     settings = compose.read_env(example / ".env.example") | {
         "CONTINUOUS_GTFS_VERSION": VERSION,
-        "COMPOSE_PROFILES": "local,readonly",
+        "COMPOSE_PROFILES": "database,local,readonly",
         "POSTGRES_PASSWORD": "letters4and2digits",
         "CONTINUOUS_GTFS_ALLOW_PRIVATE_HOSTS": "127.0.0.1",
         "PIMS_PRODUCTION_URL": f"{vendor}/production",
@@ -161,7 +161,9 @@ def test_a_new_release_goes_on_with_a_new_database_and_the_old_one_can_be_had_ba
     """As docs/operations.md says; the release changes at the same time, to see that its name does."""
     backup, *lost_and_restored = section("Back up and restore the database")
     stop, drop, create, up, report, *restored = lost_and_restored
-    newer = replace(stack, settings={**stack.settings, "CONTINUOUS_GTFS_VERSION": NEXT_VERSION, "COMPOSE_PROFILES": ""})
+    newer = replace(
+        stack, settings={**stack.settings, "CONTINUOUS_GTFS_VERSION": NEXT_VERSION, "COMPOSE_PROFILES": "database"}
+    )
     try:
         newer.start("postgres")
         wait_for(lambda: newer.is_healthy("postgres"), what="the database")
