@@ -24,7 +24,7 @@ demo: $(INSTALLED)
 	@exec $(BIN)/continuous-gtfs demo $(ARGS)
 
 test: $(INSTALLED)
-	@$(BIN)/pytest --numprocesses=auto --dist=loadgroup $(ARGS)
+	@$(BIN)/pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 check: lint audit test
 

@@ -1,4 +1,4 @@
-"""In which order tests run, and which share a worker."""
+"""In which order tests run. Those of a file share a worker, and so what the file starts for them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,6 @@ import hypothesis  # noqa: F401
 import pytest
 
 
-# Before xdist, which reads the groups in a hook of the same name.
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The end-to-end tests of a folder share a platform, so a worker; they start first, since they take longest."""
-    for item in items:
-        if item.get_closest_marker("end_to_end"):
-            item.add_marker(pytest.mark.xdist_group(item.path.parent.name))
+    """The end-to-end tests start first, since they take longest."""
     items.sort(key=lambda item: item.get_closest_marker("end_to_end") is None)
