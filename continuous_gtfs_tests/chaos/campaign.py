@@ -103,7 +103,7 @@ class Campaign:
             realtime_every_s=REALTIME_EVERY_S,
             schedule_every_s=schedule_every_s,
             environment={
-                "CONTINUOUS_GTFS_AGENCY": "continuous_gtfs_tests.end_to_end.quick_agency",
+                "CONTINUOUS_GTFS_AGENCY": "continuous_gtfs_tests.chaos.busy_agency",
                 "PYTHONPATH": os.pathsep.join(paths),
                 sitecustomize.FOLDER: str(self._folder),
                 **(environment or {}),

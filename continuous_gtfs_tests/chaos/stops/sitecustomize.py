@@ -29,7 +29,7 @@ _REPORTED = {
 }
 _STATEMENTS = {
     ("daemon", "INSERT INTO runs "): "ask",
-    ("daemon", "UPDATE instigators "): "cursor",
+    ("daemon", "INSERT INTO instigators "): "cursor",
     ("worker", "INSERT INTO run_tags "): "worker",
 }
 
