@@ -37,11 +37,13 @@ class RunFacts:
         state: How far it came.
         versions: By feed, the version_id that it was asked to process.
         code_version: Hash over the steps that it ran.
+        is_abandoned: It crashed, and nobody has run it again, though Dagster should have.
     """
 
     state: RunState
     versions: Mapping[str, str] = field(default_factory=dict)
     code_version: str | None = None
+    is_abandoned: bool = False
 
 
 def dirty_trigger(
@@ -56,7 +58,8 @@ def dirty_trigger(
 
     At a start everything that is not the success of today's code on the newest inputs is owed once. Later a
     failure is left alone, since the same input and code fail the same way and a crash is retried by Dagster;
-    only a request that never became a run (lost between the tick and the launch) is made again.
+    only a request that never became a run (lost between the tick and the launch) is made again, and a crash
+    whose retry was lost.
 
     Args:
         latest: By feed, the newest version_id.
@@ -70,7 +73,9 @@ def dirty_trigger(
     if last_run is None:
         return Trigger.NEVER_RUN
     if not is_start:
-        return Trigger.INPUTS_NEWER if _lacks(last_run, latest) else None
+        if _lacks(last_run, latest):
+            return Trigger.INPUTS_NEWER
+        return Trigger.LAST_RUN_FAILED if last_run.is_abandoned else None
     if last_run.state is RunState.FAILED:
         return Trigger.LAST_RUN_FAILED
     if last_success is None or _lacks(last_success, latest):

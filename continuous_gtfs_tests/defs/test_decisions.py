@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from continuous_gtfs.defs.decisions import (
@@ -52,13 +54,15 @@ def test_at_a_start_everything_but_a_success_of_this_code_on_these_inputs_is_owe
     [
         (None, Trigger.NEVER_RUN),
         (run(RunState.FAILED), None),
+        (replace(run(RunState.FAILED), is_abandoned=True), Trigger.LAST_RUN_FAILED),
+        (replace(run(RunState.FAILED, OLDER), is_abandoned=True), Trigger.INPUTS_NEWER),
         (run(RunState.SUCCEEDED, LATEST, "old"), None),
         (run(RunState.SUCCEEDED, OLDER), Trigger.INPUTS_NEWER),
         (run(RunState.FAILED, OLDER), Trigger.INPUTS_NEWER),
         (run(RunState.IN_FLIGHT, OLDER), None),
     ],
 )
-def test_later_only_a_request_that_never_became_a_run_is_made_again(
+def test_later_only_a_request_that_never_became_a_run_and_a_crash_that_nobody_repeats_are_asked_for_again(
     last_run: RunFacts | None, expected: Trigger | None
 ) -> None:
     trigger = dirty_trigger(latest=LATEST, last_run=last_run, last_success=None, code_version="code", is_start=False)

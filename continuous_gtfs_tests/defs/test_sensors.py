@@ -170,13 +170,34 @@ def test_a_run_of_the_pipelines_assets_holds_the_pipeline_without_any_tag(
     assert read_history(bench.instance, "realtime/production", ASSETS[FeedKind.REALTIME]).last_run is None
 
 
-def test_a_crashed_run_that_dagster_is_about_to_retry_still_holds_the_pipeline(bench: Bench) -> None:
-    first = tick(bench, sensor_of(FeedKind.SCHEDULE))
-    tags = {**first.run_requests[0].tags, "dagster/will_retry": "true"}
-    run = bench.instance.create_run_for_job(job_def=no_work, tags=tags, status=DagsterRunStatus.STARTED)
-    bench.instance.report_run_failed(run)
-    history = read_history(bench.instance, "schedule/production", ASSETS[FeedKind.SCHEDULE])
-    assert history.last_run == RunFacts(state=RunState.IN_FLIGHT)
+CRASHES_ARE_RETRIED = {"run_retries": {"enabled": True, "max_retries": 2, "retry_on_asset_or_op_failure": False}}
+ASKED_FOR = {names.PIPELINE_TAG: "schedule/production", names.TRIGGER_TAG: "new_version"}
+
+
+@pytest.mark.parametrize(
+    ("tags", "after_s", "expected"),
+    [
+        ({}, 5, RunFacts(state=RunState.IN_FLIGHT)),
+        ({}, 30, RunFacts(state=RunState.FAILED, is_abandoned=True)),
+        ({"dagster/will_retry": "false"}, 5, RunFacts(state=RunState.FAILED, is_abandoned=True)),
+        ({"dagster/failure_reason": "STEP_FAILURE"}, 5, RunFacts(state=RunState.FAILED)),
+        ({"dagster/retry_number": "2"}, 5, RunFacts(state=RunState.FAILED)),
+        ({names.TRIGGER_TAG: "last_run_failed"}, 30, RunFacts(state=RunState.FAILED)),
+    ],
+    ids=["about to be retried", "retry was lost", "could not be retried", "its step failed", "retried enough", "again"],
+)
+def test_a_crashed_run_holds_the_pipeline_until_dagster_has_retried_it_or_is_seen_not_to(
+    tags: dict[str, str], after_s: float, expected: RunFacts
+) -> None:
+    with DagsterInstance.ephemeral(settings=CRASHES_ARE_RETRIED) as instance:
+        run = instance.create_run_for_job(job_def=no_work, tags=ASKED_FOR | tags, status=DagsterRunStatus.STARTED)
+        instance.report_run_failed(run)
+        instance.add_run_tags(run.run_id, tags)
+        (record,) = instance.get_run_records()
+        assert record.end_time is not None
+        assets = ASSETS[FeedKind.SCHEDULE]
+        history = read_history(instance, "schedule/production", assets, now=record.end_time + after_s)
+        assert history.last_run == expected
 
 
 def test_a_version_that_was_reported_by_a_tick_whose_cursor_was_lost_is_not_reported_again(bench: Bench) -> None:
