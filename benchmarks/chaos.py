@@ -11,7 +11,6 @@ kill -9 of each process at each stage. Exit code 1, with the events around it, w
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import sys
 import tempfile
@@ -26,7 +25,7 @@ from chaos_tables import print_rounds
 
 from continuous_gtfs_tests.chaos import faults
 from continuous_gtfs_tests.chaos.campaign import Campaign, Round
-from continuous_gtfs_tests.chaos.stages import STAGES, plan
+from continuous_gtfs_tests.chaos.stages import STAGES, bursts
 
 KILLS_A_ROUND = 30
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
@@ -64,10 +63,11 @@ def _round(seed: int, kills: int, minutes: float, stages: tuple[str, ...], state
         campaign = Campaign(state or Path(folder), seed=seed)
         with campaign.running():
             over = time.monotonic() + minutes * 60
-            for kill in itertools.islice(plan(seed, stages), kills):
-                if time.monotonic() > over:
+            for burst in bursts(seed, stages):
+                left = kills - len(campaign.round.killed)
+                if time.monotonic() > over or left <= 0:
                     break
-                sys.stdout.write(f"{campaign.kill(kill)}\n")
+                sys.stdout.write(f"{campaign.kill(burst[:left])}\n")
                 sys.stdout.flush()
             campaign.end()
         return campaign.round

@@ -58,7 +58,9 @@ def _print_faults(faults: Sequence[tuple[str, Mapping[str, float]]]) -> None:
 def _print_recovery(killed: Sequence[Killed]) -> None:
     by_victims: dict[str, list[Killed]] = defaultdict(list)
     for each in killed:
-        by_victims[" + ".join(sorted(each.victims)) or "nobody"].append(each)
+        if each.realtime_s is not None:
+            several = f"{each.burst} kills in a row"
+            by_victims[several if each.burst > 1 else " + ".join(sorted(each.victims))].append(each)
     rows = [
         [name, str(len(each)), *_spread(k.realtime_s for k in each), *_spread(k.schedule_s for k in each)]
         for name, each in sorted(by_victims.items())

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,15 +41,17 @@ class Killed:
     Attributes:
         stage: Where.
         victims: Who died.
-        realtime_s: Until a version that the vendor made after the kill was live of every realtime feed.
-        schedule_s: Until the schedule that the vendor had at the kill, or a newer one, was live; None where it was not
-            waited for.
+        realtime_s: Until a version that the vendor made after the kill was live of every realtime feed; None where the
+            next kill did not wait for that.
+        schedule_s: Until the schedule that the vendor had at the kill, or a newer one, was live; None likewise.
+        burst: How many kills came one after another before all was well again.
     """
 
     stage: str
     victims: tuple[str, ...]
-    realtime_s: float
+    realtime_s: float | None = None
     schedule_s: float | None = None
+    burst: int = 1
 
 
 @dataclass(slots=True)
@@ -139,31 +141,40 @@ class Campaign:
             time.sleep(POLL_S)
         return time.monotonic() - began
 
-    def kill(self, kill: Kill) -> str:
-        """Kill when a process is at the stage; wait until all is well again. Gives a line on it."""
+    def kill(self, kills: Sequence[Kill]) -> str:
+        """Kill at one stage after another, then wait until all is well again. Gives a line on it."""
+        struck = [killed for kill in kills if (killed := self._strike(kill)) is not None]
+        if not struck:
+            return f"{', '.join(kill.stage for kill in kills)}: not reached"
+        at = time.time()
+        schedules = {edition: self.vendor.schedule_now(edition) for edition in EDITIONS}
+        told = "; ".join(f"{', '.join(killed.victims)} at {killed.stage}" for killed in struck)
+        limit_s = RECOVERS_WITHIN_S
+        realtime_s = self.wait(lambda: self.is_realtime_after(at), limit_s, f"realtime after the kill of {told}")
+        schedule_s = None
+        if any(kill.pipeline == "schedule" for kill in kills):
+            rest_s = self.wait(lambda: self.are_live(schedules), limit_s, f"schedule after the kill of {told}")
+            schedule_s = time.time() - at if rest_s is not None else limit_s
+        struck[-1] = replace(struck[-1], realtime_s=realtime_s or limit_s, schedule_s=schedule_s)
+        self.round.killed += [replace(killed, burst=len(struck)) for killed in struck]
+        line = f"{told}: realtime {_seconds(realtime_s)}, schedule {_seconds(schedule_s)}"
+        self.timeline.note("recovered", line)
+        return line
+
+    def _strike(self, kill: Kill) -> Killed | None:
+        """Kill when a process is at the stage; None where none came there in time."""
         if kill.pipeline == "schedule":
             self.vendor.new_schedule(EDITIONS[self.round.seed % 2])
         held = self._held_at(kill.stage)
         if held is None:
             self.round.not_reached.append(kill.stage)
             self.timeline.note("not reached", kill.stage)
-            return f"{kill.stage}: not reached"
-        schedules = {edition: self.vendor.schedule_now(edition) for edition in EDITIONS}
-        at = time.time()
+            return None
         victims = self.platform.kill(kill.victims, held=int(held.name.partition("@")[2]))
         self.timeline.note("kill", f"{', '.join(victims)} at {kill.stage}")
         # Whoever waits there and is alive goes on into what has become of the others.
         held.unlink(missing_ok=True)
-        what = f"recovery from the kill of {', '.join(victims)} at {kill.stage}"
-        realtime_s = self.wait(lambda: self.is_realtime_after(at), RECOVERS_WITHIN_S, f"realtime: {what}")
-        schedule_s = None
-        if kill.pipeline == "schedule":
-            rest = self.wait(lambda: self.are_live(schedules), RECOVERS_WITHIN_S, f"schedule: {what}")
-            schedule_s = time.time() - at if rest is not None else None
-        self.round.killed.append(Killed(kill.stage, tuple(victims), realtime_s or RECOVERS_WITHIN_S, schedule_s))
-        told = f"realtime {_seconds(realtime_s)}, schedule {_seconds(schedule_s)}"
-        self.timeline.note("recovered", told)
-        return f"{kill.stage}: {', '.join(victims)}: {told}"
+        return Killed(kill.stage, tuple(victims))
 
     def is_realtime_after(self, at: float) -> bool:
         """Whether what is live of every realtime feed was made by the vendor after ``at``."""
@@ -185,12 +196,15 @@ class Campaign:
         self.wait(lambda: self.are_live(schedules), RECOVERS_WITHIN_S, "the newest schedules live at the end")
         self.platform.kill([commands.SIMULATOR])
         with self.instance() as instance:
-            self.wait(
-                lambda: not invariants.unfinished(instance),
-                QUIET_WITHIN_S,
-                f"no run: {invariants.unfinished(instance)}",
-            )
             archive = Archive(LocalStore(self.archive_folder))
+
+            def is_quiet() -> bool:
+                lost = invariants.nothing_is_lost(archive, self.store)
+                return not invariants.unfinished(instance) and next(lost, None) is None
+
+            self.wait(is_quiet, QUIET_WITHIN_S, "no run under way, and the newest of everything live")
+            for line in invariants.unfinished(instance):
+                self.timeline.broken(line)
             checks: Sequence[Iterator[str]] = [
                 invariants.archive_is_whole(archive, instance),
                 invariants.nothing_is_lost(archive, self.store),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ _CODE_OF = {"realtime": CODE_REALTIME, "schedule": CODE_SCHEDULE}
 # The process that is at the stage dies most often.
 _SELF_SHARE = 0.4
 _WEBSERVER_TOO = 0.08
+_BURSTS = (1, 1, 2, 3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,13 @@ class Kill:
     @property
     def pipeline(self) -> str:
         return self.stage.partition(".")[0]
+
+
+def bursts(seed: int, stages: tuple[str, ...] = STAGES) -> Iterator[tuple[Kill, ...]]:
+    """Kills without end: those of ``plan``, some alone and some a few in a row with no time to recover."""
+    chance, kills = random.Random(seed), plan(seed, stages)
+    while True:
+        yield tuple(itertools.islice(kills, chance.choice(_BURSTS)))
 
 
 def plan(seed: int, stages: tuple[str, ...] = STAGES) -> Iterator[Kill]:

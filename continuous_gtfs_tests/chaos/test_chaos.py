@@ -24,7 +24,7 @@ def test_nothing_is_lost_torn_repeated_or_stuck_when_processes_are_killed(tmp_pa
     campaign = Campaign(tmp_path, seed=0)
     with campaign.running():
         for kill in KILLS:
-            campaign.kill(kill)
+            campaign.kill([kill])
         campaign.end()
     found = campaign.round
     assert found.broken == [], "\n".join(found.evidence)
