@@ -94,7 +94,8 @@ def _faults(options: argparse.Namespace) -> Round:
         campaign = Campaign(state, seed=options.seed, schedule_every_s=None, environment=environment)
         with campaign.running():
             for fault in (fault for fault in wanted if fault.name.startswith(options.fault)):
-                faults.hold(campaign, fault)
+                sys.stdout.write(f"{faults.hold(campaign, fault)}\n")
+                sys.stdout.flush()
             campaign.end()
         _tell(campaign.round)
         return campaign.round

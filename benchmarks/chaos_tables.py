@@ -48,10 +48,14 @@ def _print_kills(killed: Sequence[Killed]) -> None:
 def _print_faults(faults: Sequence[tuple[str, Mapping[str, float]]]) -> None:
     told = ("failed runs", "failed ticks", "failed checks", "lines in logs")
     rows = [
-        [name, f"{of['held_s']:.0f}", f"{of['recovered_s']:.1f}", *(str(int(of[each]) or "") for each in told)]
+        [
+            name,
+            *(f"{of[each]:.0f}" for each in ("held_s", "realtime_s", "schedule_s")),
+            *(str(int(of[each]) or "") for each in told),
+        ]
         for name, of in faults
     ]
-    columns = ("fault", "held s", "well again after s", *told)
+    columns = ("fault", "held s", "realtime well after s", "schedule well after s", *told)
     print_table("Faults, and what told of each", columns, rows)
 
 

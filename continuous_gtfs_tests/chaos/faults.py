@@ -23,6 +23,7 @@ from pathlib import Path
 from continuous_gtfs.demo import commands
 from continuous_gtfs_tests.chaos.campaign import Campaign
 from continuous_gtfs_tests.chaos.loudness import Loudness
+from continuous_gtfs_tests.chaos.observer import EDITIONS
 
 RECOVERS_WITHIN_S = 180.0
 SMALL_DISK = "96m"
@@ -31,29 +32,55 @@ CLOCK_FILE = "clock"
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A fault, and how long it is held; seconds."""
+    """A fault, and how long it is held; seconds.
+
+    Attributes:
+        name: As shown.
+        held_s: How long.
+        set: What sets it, and takes it away at its end.
+        has_schedules: Whether the vendor has a new schedule in the middle of it and another one after it. A vendor that
+            is started again begins with its first one.
+    """
 
     name: str
     held_s: float
     set: Callable[[Campaign], AbstractContextManager[None]]
+    has_schedules: bool = True
 
 
-def hold(campaign: Campaign, fault: Fault) -> None:
-    """Set it, hold it, take it away, wait until all is well; notes what was seen of it."""
+def hold(campaign: Campaign, fault: Fault) -> str:
+    """Set it, hold it, take it away, wait until all is well; notes what was seen of it. Gives a line on it."""
     loudness = Loudness(campaign.platform.state / "logs")
     campaign.timeline.note("fault", f"{fault.name} begins")
     with fault.set(campaign):
-        time.sleep(fault.held_s)
+        time.sleep(fault.held_s / 2)
+        if fault.has_schedules:
+            _new_schedules(campaign)
+        time.sleep(fault.held_s / 2)
     at = time.time()
     campaign.timeline.note("fault", f"{fault.name} is over")
-    recovered = campaign.wait(
-        lambda: campaign.is_realtime_after(at), RECOVERS_WITHIN_S, f"recovery after: {fault.name}"
-    )
+    if fault.has_schedules:
+        _new_schedules(campaign)
+    schedules = {edition: campaign.vendor.schedule_now(edition) for edition in EDITIONS}
+    what = f"recovery after: {fault.name}"
+    realtime_s = campaign.wait(lambda: campaign.is_realtime_after(at), RECOVERS_WITHIN_S, f"realtime: {what}")
+    rest_s = campaign.wait(lambda: campaign.are_live(schedules), RECOVERS_WITHIN_S, f"schedule: {what}")
+    schedule_s = time.time() - at if rest_s is not None else RECOVERS_WITHIN_S
     with campaign.instance() as instance:
         seen = loudness.since(instance)
     if not any(seen.values()):
         campaign.timeline.broken(f"nothing told of: {fault.name}")
-    campaign.round.faults[fault.name] = {"held_s": fault.held_s, "recovered_s": recovered or RECOVERS_WITHIN_S, **seen}
+    times = {"held_s": fault.held_s, "realtime_s": realtime_s or RECOVERS_WITHIN_S, "schedule_s": schedule_s}
+    campaign.round.faults[fault.name] = {**times, **seen}
+    return f"{fault.name}: " + ", ".join(
+        f"{key} {value:.0f}" for key, value in campaign.round.faults[fault.name].items()
+    )
+
+
+def _new_schedules(campaign: Campaign) -> None:
+    for edition in EDITIONS:
+        with contextlib.suppress(OSError):
+            campaign.vendor.new_schedule(edition)
 
 
 @contextmanager
@@ -121,7 +148,7 @@ def _reset_all(server: socket.socket, is_over: threading.Event) -> None:
 
 @contextmanager
 def _vendor_fault(kind: str, campaign: Campaign) -> Iterator[None]:
-    for edition in ("production", "qa"):
+    for edition in EDITIONS:
         for feed in ("schedule", "vehicle_positions", "trip_updates"):
             campaign.vendor.set_fault(edition, feed, kind)
     try:
@@ -221,11 +248,11 @@ def mounted_small_disk(state: Path) -> Iterator[bool]:
 
 ARCHIVE, PUBLISHED = "CONTINUOUS_GTFS_ARCHIVE", "CONTINUOUS_GTFS_PUBLISHED"
 FAULTS = (
+    Fault("vendor down", 30, _vendor_down, has_schedules=False),
+    Fault("vendor resets connections", 20, _vendor_resets, has_schedules=False),
+    Fault("vendor stopped", 30, partial(_suspended, commands.SIMULATOR), has_schedules=False),
     Fault("PostgreSQL stopped", 60, partial(_suspended, commands.POSTGRES)),
     Fault("PostgreSQL down", 60, _database_down),
-    Fault("vendor down", 30, _vendor_down),
-    Fault("vendor stopped", 30, partial(_suspended, commands.SIMULATOR)),
-    Fault("vendor resets connections", 20, _vendor_resets),
     Fault("vendor answers 503", 20, partial(_vendor_fault, "http_503")),
     Fault("vendor cuts bodies short", 20, partial(_vendor_fault, "truncated_body")),
     Fault("archive gone", 20, partial(_store_gone, ARCHIVE)),

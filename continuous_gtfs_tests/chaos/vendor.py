@@ -41,7 +41,7 @@ class Vendor:
 
     def schedule_now(self, edition: str) -> int:
         """The number of the schedule version that is served."""
-        return max(self._look()[edition].values())
+        return self._look()[edition]
 
     def schedule_live(self, edition: str, live: Manifest | None) -> int:
         """The number of the schedule version that a manifest was made from; -1 where that is not known."""
@@ -55,12 +55,12 @@ class Vendor:
             except OSError:
                 continue
 
-    def _look(self) -> dict[str, dict[str, int]]:
-        state = self._ask("GET", "state", None)
+    def _look(self) -> dict[str, int]:
+        editions = self._ask("GET", "state", None)["editions"]
         for edition in EDITIONS:
-            current = state["editions"][edition]["schedule"]["current"]
+            current = editions[edition]["schedule"]["current"]
             self._schedules[edition][current["etag"]] = current["version"]
-        return self._schedules
+        return {edition: int(editions[edition]["schedule"]["current"]["version"]) for edition in EDITIONS}
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
         request = urllib.request.Request(
