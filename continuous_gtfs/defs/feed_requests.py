@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from continuous_gtfs.defs.clock_steps import dated_after
 from continuous_gtfs.defs.cursor import Cursor, FeedMemory
 from continuous_gtfs.defs.decisions import LONGEST_WAIT_S, seconds_to_stay_away
 from continuous_gtfs.defs.health import note_answer, note_failure
@@ -191,6 +192,7 @@ class FeedRequests:
         is_new = memory.version is None or memory.version.version_id != version.version_id
         if is_new:
             self._on_new()
+            version = dated_after(version, memory.version)
             version = await asyncio.to_thread(self._vendor.save, version, outcome.body)
         return _Answer(outcome=outcome, version=version, is_new=is_new)
 

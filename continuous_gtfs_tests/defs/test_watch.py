@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from continuous_gtfs import names
 from continuous_gtfs.defs.cursor import Cursor
@@ -531,3 +531,14 @@ def test_a_frozen_feed_ends_the_tick_with_a_report_and_keeps_its_version() -> No
     assert [(h.feed, h.check, h.is_failing) for h in result.health] == [(VP, names.VENDOR_FEED_MOVES_CHECK, True)]
     assert result.trigger is None
     assert cursor.feeds[VP].version is not None
+
+
+def test_a_version_that_comes_after_the_clock_was_set_back_is_dated_after_the_one_before_it() -> None:
+    cursor = quiet_cursor()
+    held = cursor.feeds[VP].version
+    assert held is not None
+    ahead = replace(held, fetched_at=datetime.now(UTC) + timedelta(hours=1))
+    cursor.feeds[VP].version = ahead
+    vendor = ScriptedVendor({VP: [body("2")], TU: [NotModified()]}, history=lambda: done(RunState.SUCCEEDED))
+    result, _ = tick(vendor, cursor)
+    assert [version.fetched_at > ahead.fetched_at for version in result.new_versions] == [True]
