@@ -51,26 +51,27 @@ def main() -> int:
     stages = tuple(stage for stage in STAGES if stage.startswith(options.only))
     left, seed, new = options.kills, options.seed, []
     while left > 0:
-        new.append(_round(seed, min(left, options.a_round), options.minutes, stages, options.state))
-        _keep([*rounds, *new], options.json)
-        _tell(new[-1])
+        with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
+            state = options.state or Path(folder)
+            new.append(_round(seed, min(left, options.a_round), options.minutes, stages, state))
+            _keep([*rounds, *new], options.json)
+            _tell(new[-1])
         left, seed = left - len(new[-1].killed), seed + 1
     return _finish([*rounds, *new], options.json, new)
 
 
-def _round(seed: int, kills: int, minutes: float, stages: tuple[str, ...], state: Path | None) -> Round:
-    with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
-        campaign = Campaign(state or Path(folder), seed=seed)
-        with campaign.running():
-            over = time.monotonic() + minutes * 60
-            for burst in bursts(seed, stages):
-                left = kills - len(campaign.round.killed)
-                if time.monotonic() > over or left <= 0:
-                    break
-                sys.stdout.write(f"{campaign.kill(burst[:left])}\n")
-                sys.stdout.flush()
-            campaign.end()
-        return campaign.round
+def _round(seed: int, kills: int, minutes: float, stages: tuple[str, ...], state: Path) -> Round:
+    campaign = Campaign(state, seed=seed)
+    with campaign.running():
+        over = time.monotonic() + minutes * 60
+        for burst in bursts(seed, stages):
+            left = kills - len(campaign.round.killed)
+            if time.monotonic() > over or left <= 0:
+                break
+            sys.stdout.write(f"{campaign.kill(burst[:left])}\n")
+            sys.stdout.flush()
+        campaign.end()
+    return campaign.round
 
 
 def _faults(options: argparse.Namespace) -> Round:
