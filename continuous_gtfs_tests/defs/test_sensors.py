@@ -348,15 +348,19 @@ def test_a_feed_frozen_at_the_vendor_fails_a_check_on_its_asset_until_it_moves(
     run_as_asked(bench.instance, first.run_requests[0])
     stale = tick(bench, sensor, rested(first.cursor))
     # The tick ends with the first feed that is found frozen, which may be either.
-    frozen = evaluations(stale, names.VENDOR_FEED_MOVES_CHECK)
-    assert set(frozen.values()) == {False}
+    frozen = {feed for feed, moves in evaluations(stale, names.VENDOR_FEED_MOVES_CHECK).items() if not moves}
+    assert frozen
     assert stale.run_requests == []
     assert "frozen at the vendor" in stale.skip_reason.skip_message
     vendor.control("POST", "realtime", edition="production").raise_for_status()
-    moved = tick(bench, sensor, rested(stale.cursor))
-    moving = evaluations(moved, names.VENDOR_FEED_MOVES_CHECK)
-    assert set(moving.values()) == {True}
-    assert frozen.keys() <= moving.keys()
+    moving, cursor = {}, stale.cursor
+    for _ in range(4):  # One of the two may be asked too late for the run of the other.
+        moved = tick(bench, sensor, rested(cursor))
+        moving |= evaluations(moved, names.VENDOR_FEED_MOVES_CHECK)
+        cursor = moved.cursor
+        if all(moving.get(feed) for feed in frozen):
+            break
+    assert {feed: moving.get(feed) for feed in frozen} == dict.fromkeys(frozen, True)
     assert len(moved.run_requests) == 1
 
 
