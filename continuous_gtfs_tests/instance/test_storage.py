@@ -118,6 +118,17 @@ def test_a_process_that_was_connected_waits_for_a_database_that_is_down(
     assert "Retrying failed database connection" not in caplog.text, "dagster-postgres gives up after six of these"
 
 
+@pytest.mark.parametrize(("query", "expected"), [("", "10"), ("&connect_timeout=3", "3")])
+def test_a_silent_database_host_is_given_up_unless_the_url_says_otherwise(
+    postgres: EmbeddedPostgres, query: str, expected: str
+) -> None:
+    storage = PooledPostgresStorage(postgres.url() + query)
+    with storage.pool.connect() as connection:
+        settings = connection.connection.driver_connection.info.dsn_parameters
+    assert (settings["connect_timeout"], settings["keepalives_idle"]) == (expected, "30")
+    storage.pool.dispose()
+
+
 def test_tables_are_made_in_a_new_database(tmp_path: Path, postgres: EmbeddedPostgres) -> None:
     connection = psycopg2.connect(postgres.url())
     connection.autocommit = True
