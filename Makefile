@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 ARGS ?=
 
-.PHONY: help demo test check lint format bench lock runtime-lock image-check audit sbom clean
+.PHONY: help demo test check chaos lint format bench lock runtime-lock image-check audit sbom clean
 
 help:
 	@echo "make demo    run the whole platform here (ARGS=\"--help\" lists its options)"
@@ -18,6 +18,7 @@ help:
 	@echo "make bench   run the benchmarks              make lock    pin the newest versions anew"
 	@echo "make audit   ask the advisory service about every pinned version        make sbom  list what the image holds"
 	@echo "make image-check  build the image's environment by the Dockerfile's steps, without Docker, and start it"
+	@echo "make chaos   kill the running platform 300 times at every stage; hours (ARGS=\"--faults\" for faults)"
 	@echo "make clean   remove .venv and caches; .demo/ stays"
 
 demo: $(INSTALLED)
@@ -39,6 +40,9 @@ format: $(INSTALLED)
 
 bench: $(INSTALLED)
 	@$(BIN)/python benchmarks/run.py $(ARGS)
+
+chaos: $(INSTALLED)
+	@$(BIN)/python benchmarks/chaos.py $(ARGS)
 
 # Resolves pyproject.toml in an empty environment, so that nothing that happens to be installed gets in.
 lock:
