@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import time
@@ -23,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from chaos_tables import print_rounds
 
+from continuous_gtfs_tests.artifacts.cloud import cloud_server
 from continuous_gtfs_tests.chaos import faults
 from continuous_gtfs_tests.chaos.campaign import Campaign, Round
 from continuous_gtfs_tests.chaos.stages import STAGES, bursts
@@ -42,10 +44,11 @@ def main() -> int:
     parser.add_argument("--state", type=Path, help="a folder that is kept, for a single round")
     parser.add_argument("--faults", action="store_true", help="faults in place of kills")
     parser.add_argument("--fault", default="", help="only faults whose name begins with this")
+    parser.add_argument("--cloud", action="store_true", help="faults of a bucket that is the archive")
     parser.add_argument("--faketime", type=Path, default=FAKETIME, help="libfaketime.so.1, for the clock's faults")
     options = parser.parse_args()
     rounds = _known(options.json)
-    if options.faults or options.fault:
+    if options.faults or options.fault or options.cloud:
         found = _faults(options)
         return _finish([*rounds, found], options.json, [found])
     stages = tuple(stage for stage in STAGES if stage.startswith(options.only))
@@ -78,20 +81,7 @@ def _faults(options: argparse.Namespace) -> Round:
     """Every fault that can be made here, one after another, on one platform."""
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder, ExitStack() as stack:
         state = options.state or Path(folder)
-        environment: dict[str, str] = {}
-        wanted = list(faults.FAULTS)
-        if stack.enter_context(faults.mounted_small_disk(state)):
-            disk = faults.small_disk(state)
-            environment |= {faults.ARCHIVE: str(disk / "archive"), faults.PUBLISHED: str(disk / "published")}
-            wanted += faults.DISK_FAULTS
-        else:
-            sys.stdout.write("not done: a full disk, a read-only disk (no right to mount one)\n")
-        if options.faketime.exists():
-            faults.set_clock(state, 0)
-            environment |= faults.clock_settings(options.faketime, state)
-            wanted += faults.CLOCK_FAULTS
-        else:
-            sys.stdout.write(f"not done: the clock set (no {options.faketime}: Debian's package libfaketime has it)\n")
+        environment, wanted = _surroundings(options, state, stack)
         campaign = Campaign(state, seed=options.seed, schedule_every_s=None, environment=environment)
         with campaign.running():
             for fault in (fault for fault in wanted if fault.name.startswith(options.fault)):
@@ -100,6 +90,31 @@ def _faults(options: argparse.Namespace) -> Round:
             campaign.end()
         _tell(campaign.round)
         return campaign.round
+
+
+def _surroundings(
+    options: argparse.Namespace, state: Path, stack: ExitStack
+) -> tuple[dict[str, str], Sequence[faults.Fault]]:
+    """What is set up around a platform so that faults can be made, and which faults those are."""
+    if options.cloud:
+        server = stack.enter_context(cloud_server())
+        os.environ["STORAGE_EMULATOR_HOST"] = server.url
+        return {faults.ARCHIVE: f"gs://{server.make_bucket()}/kept"}, [faults.cloud_storage_stopped(server.pid)]
+    environment: dict[str, str] = {}
+    wanted = list(faults.FAULTS)
+    if stack.enter_context(faults.mounted_small_disk(state)):
+        disk = faults.small_disk(state)
+        environment |= {faults.ARCHIVE: str(disk / "archive"), faults.PUBLISHED: str(disk / "published")}
+        wanted += faults.DISK_FAULTS
+    else:
+        sys.stdout.write("not done: a full disk, a read-only disk (no right to mount one)\n")
+    if options.faketime.exists():
+        faults.set_clock(state, 0)
+        environment |= faults.clock_settings(options.faketime, state)
+        wanted += faults.CLOCK_FAULTS
+    else:
+        sys.stdout.write(f"not done: the clock set (no {options.faketime}: Debian's package libfaketime has it)\n")
+    return environment, wanted
 
 
 def _keep(rounds: Sequence[Round], path: Path | None) -> None:

@@ -27,6 +27,10 @@ class CloudServer:
         self.url = f"http://127.0.0.1:{port}"
         self._process = process
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def make_bucket(self, name: str | None = None) -> str:
         """A new bucket, with a name of its own unless told; gives the name."""
         bucket = name or f"bucket-{uuid.uuid4().hex[:12]}"

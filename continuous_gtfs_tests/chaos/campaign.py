@@ -15,6 +15,7 @@ from dagster import DagsterInstance
 
 from continuous_gtfs.artifacts.archive import Archive
 from continuous_gtfs.artifacts.local import LocalStore
+from continuous_gtfs.artifacts.opening import open_store
 from continuous_gtfs.demo import commands
 from continuous_gtfs.demo.settings import project_folder
 from continuous_gtfs_tests.chaos import invariants
@@ -114,7 +115,7 @@ class Campaign:
         self.vendor = Vendor(self.platform.url(commands.SIMULATOR))
         published = self.platform.environment["CONTINUOUS_GTFS_PUBLISHED"]
         self.store = LocalStore(Path(published))
-        self.archive_folder = Path(self.platform.environment["CONTINUOUS_GTFS_ARCHIVE"])
+        self._archive_url = self.platform.environment["CONTINUOUS_GTFS_ARCHIVE"]
         host = self.platform.url(commands.PUBLISHED).removeprefix("http://")
         self.observer = Observer(Path(published), host, self.timeline)
 
@@ -196,7 +197,7 @@ class Campaign:
         self.wait(lambda: self.are_live(schedules), RECOVERS_WITHIN_S, "the newest schedules live at the end")
         self.platform.kill([commands.SIMULATOR])
         with self.instance() as instance:
-            archive = Archive(LocalStore(self.archive_folder))
+            archive = Archive(open_store(self._archive_url))
 
             def is_quiet() -> bool:
                 lost = invariants.nothing_is_lost(archive, self.store)
@@ -213,7 +214,7 @@ class Campaign:
                 invariants.no_run_is_stuck(instance, STUCK_AFTER_S),
                 invariants.no_slot_is_held(instance),
                 invariants.sensors_tick(instance),
-                invariants.nothing_is_left_over(self.store.root, self.archive_folder),
+                invariants.nothing_is_left_over(self.store, open_store(self._archive_url)),
                 iter(self.observer.unnamed()),
                 iter(self.observer.came_back()),
                 (f"zombie {each}" for each in self.platform.zombies()),

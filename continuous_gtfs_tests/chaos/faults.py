@@ -246,6 +246,20 @@ def mounted_small_disk(state: Path) -> Iterator[bool]:
             subprocess.run(["umount", str(disk)], check=True)
 
 
+def cloud_storage_stopped(pid: int) -> Fault:
+    """The server of the archive's bucket takes connections and answers nothing."""
+
+    @contextmanager
+    def stopped(_: Campaign) -> Iterator[None]:
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+    return Fault("Cloud Storage stopped", 30, stopped)
+
+
 ARCHIVE, PUBLISHED = "CONTINUOUS_GTFS_ARCHIVE", "CONTINUOUS_GTFS_PUBLISHED"
 FAULTS = (
     Fault("vendor down", 30, _vendor_down, has_schedules=False),

@@ -9,7 +9,6 @@ import hashlib
 import time
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 import psutil
 from dagster import AssetKey, AssetMaterialization, DagsterInstance, DagsterRunStatus
@@ -19,6 +18,7 @@ from continuous_gtfs import names
 from continuous_gtfs.artifacts.archive import Archive
 from continuous_gtfs.artifacts.local import LocalStore
 from continuous_gtfs.artifacts.publication import Publisher
+from continuous_gtfs.artifacts.store import Store
 from continuous_gtfs.defs import keys
 from continuous_gtfs.defs.cursor import Cursor
 from continuous_gtfs.errors import ContinuousGtfsError
@@ -163,10 +163,10 @@ def sensors_tick(instance: DagsterInstance) -> Iterator[str]:
                 yield f"{name}: no good tick in {TICKED_WITHIN_S:g} s: {[t.status.value for t in ticks]}"
 
 
-def nothing_is_left_over(*roots: Path) -> Iterator[str]:
-    """What a killed writer left half written is swept by those that come after it."""
-    for root in roots:
-        for path in (root / ".metadata" / "incoming").glob("*"):
+def nothing_is_left_over(*stores: Store) -> Iterator[str]:
+    """What a killed writer left half written in a folder is swept by those that come after it."""
+    for store in (store for store in stores if isinstance(store, LocalStore)):
+        for path in (store.root / ".metadata" / "incoming").glob("*"):
             age = time.time() - path.stat().st_mtime
             if age > LEFTOVER_AFTER_S:
                 yield f"{path} was left {age:.0f} s ago"
