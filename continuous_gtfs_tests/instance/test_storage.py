@@ -106,15 +106,18 @@ def test_a_database_that_was_restarted_is_used_again_without_an_error(home: Path
 
 
 def test_a_process_that_was_connected_waits_for_a_database_that_is_down(
-    home: Path, postgres: EmbeddedPostgres, caplog: pytest.LogCaptureFixture
+    postgres: EmbeddedPostgres, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with DagsterInstance.from_config(str(home)) as instance:
-        use_every_storage(instance)
-        postgres.stop()
-        with ThreadPoolExecutor(1) as executor:
-            call = executor.submit(instance.get_runs)
-            postgres.start()
-            assert call.result(60) == []
+    storage = PooledPostgresStorage(postgres.url())
+    assert storage.run_storage.get_runs() == []
+    # The next call needs a connection of its own.
+    storage.pool.dispose()
+    postgres.stop()
+    with ThreadPoolExecutor(1) as executor:
+        call = executor.submit(storage.run_storage.get_runs)
+        postgres.start()
+        assert call.result(60) == []
+    storage.pool.dispose()
     assert "Retrying failed database connection" not in caplog.text, "dagster-postgres gives up after six of these"
 
 
