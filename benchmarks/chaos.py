@@ -38,6 +38,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=300, help="how many in all")
     parser.add_argument("--a-round", type=int, default=KILLS_A_ROUND, help="how many before a new platform")
     parser.add_argument("--minutes", type=float, default=10.0, help="a round ends after so many, however many kills")
+    parser.add_argument("--rounds", type=int, default=1_000, help="no more than so many, however few kills")
     parser.add_argument("--seed", type=int, default=1, help="of the first round; the next ones count on")
     parser.add_argument("--only", default="", help="stages that begin with this")
     parser.add_argument("--json", type=Path, help="rounds are added to this file, and the tables are of all in it")
@@ -53,7 +54,7 @@ def main() -> int:
         return _finish([*rounds, found], options.json, [found])
     stages = tuple(stage for stage in STAGES if stage.startswith(options.only))
     left, seed, new = options.kills, options.seed, []
-    while left > 0:
+    while left > 0 and len(new) < options.rounds:
         with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
             state = options.state or Path(folder)
             new.append(_round(seed, min(left, options.a_round), options.minutes, stages, state))
