@@ -21,7 +21,7 @@ SCHEDULE = (
 )
 REALTIME = ("realtime_update", "realtime_pipeline", "realtime_archive", "schedule_index", "polling")
 # Half an hour and some minutes: by their names only.
-LONG = ("realtime_soak", "forked_runs", "many_feeds")
+LONG = ("realtime_soak", "forked_runs", "many_feeds", "chaos")
 GROUPS = {"platform": PLATFORM, "schedule": SCHEDULE, "realtime": REALTIME}
 SCRIPTS = PLATFORM + SCHEDULE + REALTIME + LONG
 WITH_ROUNDS = (
