@@ -47,6 +47,7 @@ class _Commands(click.Group):
             "status",
             "maintain",
             "alerts",
+            "metrics",
             "report-archive",
         ]
         return [*super().list_commands(ctx), *others]
@@ -84,6 +85,10 @@ class _Commands(click.Group):
             from continuous_gtfs.cli_alerts import alerts
 
             return alerts
+        if cmd_name == "metrics":
+            from continuous_gtfs.cli_metrics import metrics
+
+            return metrics
         if cmd_name == "report-archive":
             from continuous_gtfs.cli_archive import report_archive
 

@@ -1,0 +1,78 @@
+"""The command that hands out metrics for Prometheus, at an endpoint or in a file. Imports late what it runs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from continuous_gtfs.metrics.readings import Readings
+
+PORT = 9464
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), default=PORT, show_default=True)
+@click.option(
+    "--textfile",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write this file once and end, for node_exporter's textfile collector; its name ends in .prom.",
+)
+@click.option(
+    "--agency",
+    "agencies",
+    multiple=True,
+    metavar="NAME",
+    help="An agency as in CONTINUOUS_GTFS_AGENCY, which is taken where none is given; may be given several times.",
+)
+def metrics(host: str, port: int, textfile: Path | None, agencies: tuple[str, ...]) -> None:
+    """Serve metrics for Prometheus at http://HOST:PORT/metrics, until it is ended.
+
+    Reads Dagster's storage in DAGSTER_HOME and the stores. What cannot be read is said to be down, in
+    continuous_gtfs_database_up and continuous_gtfs_store_up; all else is still told.
+    """
+    from continuous_gtfs.metrics import exposition
+
+    readings = _readings(agencies)
+    if textfile is not None:
+        exposition.write_textfile(textfile, readings.current)
+        return
+    with exposition.endpoint(readings.current, host=host, port=port) as server:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        click.echo(f"http://{host}:{server.server_port}/metrics")
+        server.serve_forever()
+
+
+def _readings(agencies: tuple[str, ...]) -> Readings:
+    from continuous_gtfs.agencies.agency import load_agency
+    from continuous_gtfs.definitions.settings import agency_name
+    from continuous_gtfs.defs.metrics_published import archive_samples, published_samples
+    from continuous_gtfs.defs.metrics_reading import DatabasePart, release_samples
+    from continuous_gtfs.metrics import catalogue
+    from continuous_gtfs.metrics.readings import Part, Readings
+
+    loaded = [load_agency(name) for name in agencies or (agency_name(),)]
+    archive, published = (os.environ.get(f"CONTINUOUS_GTFS_{name}", "") for name in ("ARCHIVE", "PUBLISHED"))
+    database = DatabasePart(loaded)
+    return Readings(
+        parts=[
+            Part(name="database", read=database.read, up=catalogue.DATABASE_UP),
+            Part(
+                name="published",
+                read=lambda _: published_samples(loaded, published),
+                up=catalogue.STORE_UP,
+                up_labels=("published",),
+            ),
+            Part(
+                name="archive", read=lambda _: archive_samples(archive), up=catalogue.STORE_UP, up_labels=("archive",)
+            ),
+        ],
+        always=release_samples(os.environ),
+        tell=lambda told: click.echo(told, err=True),
+    )

@@ -1,0 +1,1 @@
+"""Metrics: which there are, their values, reading them in bounded time, handing them out. Knows no Dagster."""
