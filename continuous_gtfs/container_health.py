@@ -21,6 +21,8 @@ from pathlib import Path
 TIMEOUT_S = 10.0
 USAGE = "usage: container_health (grpc PORT | http PORT PATH | process NAME) [HOST]"
 HOST = "127.0.0.1"
+# Under which name Dagster's code server tells of itself by the health protocol of gRPC.
+GRPC_SERVICE = "DagsterApi"
 
 
 def grpc_reason(host: str, port: int) -> str | None:
@@ -31,7 +33,7 @@ def grpc_reason(host: str, port: int) -> str | None:
 
     with grpc.insecure_channel(f"{host}:{port}", options=[("grpc.enable_http_proxy", 0)]) as channel:
         try:
-            answer = HealthStub(channel).Check(HealthCheckRequest(service="DagsterApi"), timeout=TIMEOUT_S)
+            answer = HealthStub(channel).Check(HealthCheckRequest(service=GRPC_SERVICE), timeout=TIMEOUT_S)
         except grpc.RpcError as error:
             return f"no answer: {error.code().name}"
     return None if answer.status == HealthCheckResponse.SERVING else f"status {answer.status}"

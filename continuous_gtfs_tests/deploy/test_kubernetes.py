@@ -11,6 +11,8 @@ import yaml
 from dagster._config import process_config, resolve_to_config_type
 from dagster_k8s import K8sRunLauncher
 
+from continuous_gtfs import __version__
+from continuous_gtfs.container_health import GRPC_SERVICE
 from continuous_gtfs.demo import commands
 from continuous_gtfs.instance.launcher import WarmRunLauncher
 
@@ -37,6 +39,12 @@ def of_kind(*kinds: str) -> dict[str, dict[str, Any]]:
 WORKLOADS = of_kind("Deployment", "Job")
 
 
+def container(workload: dict[str, Any]) -> dict[str, Any]:
+    (only,) = workload["spec"]["template"]["spec"]["containers"]
+    assert isinstance(only, dict)
+    return only
+
+
 def settings() -> dict[str, Any]:
     found = yaml.safe_load((FOLDER / "dagster.yaml").read_text())
     assert isinstance(found, dict)
@@ -49,13 +57,12 @@ def test_each_manifest_is_one_of_kubernetes(manifest: dict[str, Any]) -> None:
 
 
 def test_every_file_is_applied() -> None:
-    assert {path.name for path in FOLDER.glob("*.yaml")} - {"kustomization.yaml", "dagster.yaml"} == set(
-        KUSTOMIZATION["resources"]
-    )
+    others = {"kustomization.yaml", "dagster.yaml", "helm-values.yaml"}
+    assert {path.name for path in FOLDER.glob("*.yaml")} - others == set(KUSTOMIZATION["resources"])
 
 
 def test_each_workload_runs_the_command_of_its_process() -> None:
-    assert {n: w["spec"]["template"]["spec"]["containers"][0]["command"] for n, w in WORKLOADS.items()} == COMMANDS
+    assert {name: container(workload)["command"] for name, workload in WORKLOADS.items()} == COMMANDS
 
 
 def test_the_code_servers_are_found_where_the_workspace_looks() -> None:
@@ -93,8 +100,47 @@ def test_the_jobs_of_runs_name_what_is_applied() -> None:
     assert KUSTOMIZATION["generatorOptions"]["disableNameSuffixHash"]
 
 
-def test_the_image_is_one_everywhere() -> None:
+def test_the_image_is_one_everywhere_and_its_tag_is_the_version_of_the_package() -> None:
     (image,) = KUSTOMIZATION["images"]
-    assert {w["spec"]["template"]["spec"]["containers"][0]["image"] for w in WORKLOADS.values()} == {image["name"]}
+    assert {container(workload)["image"] for workload in WORKLOADS.values()} == {image["name"]}
     told = of_kind("ConfigMap")["continuous-gtfs"]["data"]["DAGSTER_CURRENT_IMAGE"]
-    assert told == f"{image['name']}:{image['newTag']}"
+    assert told == f"{image['name']}:{image['newTag']}" == f"continuous-gtfs:{__version__}"
+
+
+def test_a_probe_asks_its_own_process_only() -> None:
+    """As the health checks of docker-compose.yml do; a code server is asked by the cluster, without a process."""
+    web = {"httpGet": {"path": "/server_info", "port": 3000}}
+    code = {"grpc": {"port": 4000, "service": GRPC_SERVICE}}
+    daemon = {"exec": {"command": ["python", "-m", "continuous_gtfs.container_health", "process", "dagster-daemon"]}}
+    expected = {"code-schedule": code, "code-realtime": code, "daemon": daemon, "webserver": web}
+    for probe in ("startupProbe", "livenessProbe"):
+        how = {"periodSeconds", "timeoutSeconds", "failureThreshold"}
+        asked = {name: container(workload)[probe] for name, workload in of_kind("Deployment").items()}
+        assert {name: {k: v for k, v in told.items() if k not in how} for name, told in asked.items()} == expected
+
+
+def test_every_pod_gets_every_setting_those_of_runs_too() -> None:
+    for workload in WORKLOADS.values():
+        assert container(workload)["envFrom"] == [
+            {"configMapRef": {"name": "continuous-gtfs"}},
+            {"secretRef": {"name": "continuous-gtfs"}},
+        ]
+    fallback = settings()["run_launcher"]["config"]["fallback"]["config"]
+    assert (fallback["env_config_maps"], fallback["env_secrets"]) == (["continuous-gtfs"], ["continuous-gtfs"])
+
+
+def test_each_container_is_locked_up_and_writes_to_volumes_of_its_own_only() -> None:
+    for name, workload in WORKLOADS.items():
+        pod = workload["spec"]["template"]["spec"]
+        assert pod["securityContext"]["runAsNonRoot"], name
+        locked = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+        assert container(workload)["securityContext"] == locked, name
+        mounted = {mount["mountPath"] for mount in container(workload)["volumeMounts"]}
+        assert mounted == {"/app/dagster_home/dagster.yaml", "/app/dagster_home/storage", "/tmp"}, name
+
+
+def test_a_daemon_is_known_by_one_name_whichever_pod_it_is_in() -> None:
+    """Else a run whose process is gone with the pod would be taken to run elsewhere, and wait for its longest time."""
+    daemon = WORKLOADS["daemon"]["spec"]
+    assert daemon["template"]["spec"]["hostname"] == "daemon"
+    assert (daemon["replicas"], daemon["strategy"]) == (1, {"type": "Recreate"})

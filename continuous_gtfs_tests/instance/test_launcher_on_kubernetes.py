@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
+import yaml
 from dagster import DagsterRunStatus
 from dagster._core.launcher.base import LaunchRunContext, WorkerStatus
 from dagster._serdes import ConfigurableClassData
@@ -14,7 +16,15 @@ from dagster._serdes import ConfigurableClassData
 from continuous_gtfs.instance.forked_run import WORKER_TAG
 from continuous_gtfs.instance.launcher import WarmRunLauncher
 from continuous_gtfs_tests.instance.api_server import ApiServer, api_server
-from continuous_gtfs_tests.instance.station import Station, wait_for
+from continuous_gtfs_tests.instance.station import PROJECT, Station, wait_for
+
+IMAGE = "continuous-gtfs:2026.11.1"
+
+
+@pytest.fixture(autouse=True)
+def _image(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of code servers and daemon alike, as everywhere; set before a station starts its code server."""
+    monkeypatch.setenv("DAGSTER_CURRENT_IMAGE", IMAGE)
 
 
 @pytest.fixture
@@ -24,26 +34,15 @@ def cluster() -> Iterator[ApiServer]:
 
 
 def launcher_of(station: Station, cluster: ApiServer, *, modules: list[str], **more: Any) -> WarmRunLauncher:
-    """A launcher as a ``run_launcher`` block makes it."""
-    config = {
-        "modules": modules,
-        "fallback": {
-            "module": "dagster_k8s",
-            "class": "K8sRunLauncher",
-            "config": {
-                "load_incluster_config": False,
-                "kubeconfig_file": str(cluster.write_kubeconfig(station.folder / "kubeconfig")),
-                "job_namespace": "continuous-gtfs",
-                "service_account_name": "continuous-gtfs",
-                "instance_config_map": "dagster-instance",
-                "dagster_home": "/app/dagster_home",
-                "job_image": "continuous-gtfs:1.0.0",
-            },
-        },
-        **more,
+    """The launcher of the ``run_launcher`` block of the cluster's own dagster.yaml, in front of this cluster."""
+    block = yaml.safe_load((PROJECT / "deploy" / "kubernetes" / "dagster.yaml").read_text())["run_launcher"]
+    config = block["config"] | {"modules": modules} | more
+    config["fallback"]["config"] |= {
+        "load_incluster_config": False,
+        "kubeconfig_file": str(cluster.write_kubeconfig(station.folder / "kubeconfig")),
     }
-    data = ConfigurableClassData("continuous_gtfs.instance.launcher", "WarmRunLauncher", "{}")
-    launcher = WarmRunLauncher.from_config_value(data, config)
+    data = ConfigurableClassData(block["module"], block["class"], yaml.safe_dump(config))
+    launcher = data.rehydrate(as_type=WarmRunLauncher)
     launcher.register_instance(station.instance)
     return launcher
 
@@ -61,9 +60,21 @@ def test_a_run_of_another_module_is_a_job_that_is_looked_at_and_ended(
     launcher = launcher_of(station, cluster, modules=["another_module"])
     run = launch(station, launcher, "say_job")
     (job,) = cluster.jobs.values()
+    kubernetes_validate.validate(job, "1.33", strict=True)
     pod = job["spec"]["template"]["spec"]
-    assert pod["containers"][0]["image"] == "continuous-gtfs:1.0.0"
-    assert run.run_id in " ".join(pod["containers"][0]["args"])
+    (container,) = pod["containers"]
+    assert container["image"] == IMAGE, "that of the code server"
+    assert run.run_id in " ".join(container["args"])
+    told = [next(iter(each.values()))["name"] for each in container["envFrom"]]
+    assert told == ["continuous-gtfs", "continuous-gtfs"], "the settings, and the secrets"
+    assert {mount["mountPath"] for mount in container["volumeMounts"]} == {
+        "/app/dagster_home/dagster.yaml",
+        "/app/dagster_home/storage",
+        "/tmp",
+    }
+    assert container["resources"]["limits"] == {"memory": "4Gi"}
+    assert container["securityContext"]["readOnlyRootFilesystem"]
+    assert pod["securityContext"]["runAsNonRoot"]
     assert pod["serviceAccountName"] == "continuous-gtfs"
     assert WORKER_TAG not in station.run(run).tags
 
