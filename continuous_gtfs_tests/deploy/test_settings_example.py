@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 from continuous_gtfs.agencies.agency import DEFAULT_AGENCY, load_agency
+from continuous_gtfs.defs.maintenance_settings import Retention
+from continuous_gtfs.demo import commands
 from continuous_gtfs.demo.ports import Ports
 from continuous_gtfs.demo.settings import platform_environment
 from continuous_gtfs_tests.deploy import compose
 from continuous_gtfs_tests.real_data import ROOT
+from tools.dockerfile import stages
 
 FILE = ROOT / ".env.example"
 LINE = re.compile(r"^(?:# )?([A-Z][A-Z0-9_]+)=", re.MULTILINE)
@@ -59,6 +62,43 @@ def test_it_holds_no_secret() -> None:
     secrets = [name for name in values if re.search("TOKEN|PASSWORD|SECRET|KEY$", name)]
     assert len(secrets) >= 3
     assert {values[name] for name in secrets} == {""}
+
+
+def test_every_setting_reaches_the_services_that_read_it() -> None:
+    """A setting stands in ``.env`` and nowhere else: what is not passed on would be ignored without a word."""
+    given = {name: f"{name.lower()}-given" for name in compose.read_env(FILE)}
+    services = compose.services(given)
+    substituted = compose.variables(compose.FILE.read_text()) | {"COMPOSE_PROFILES"}
+    for code in (commands.CODE_SCHEDULE, commands.CODE_REALTIME, commands.DAEMON):
+        environment = services[code].environment
+        assert [name for name in given if name not in substituted and environment.get(name) != given[name]] == [], code
+    shown = "".join(str(service.raw) for service in services.values())
+    assert [name for name in substituted & set(given) if given[name] not in shown] == ["COMPOSE_PROFILES"]
+
+
+def test_what_is_not_filled_in_is_as_if_it_were_not_there() -> None:
+    """A blank reaches a process as an empty string, not as nothing."""
+    blank = {name: value for name, value in compose.read_env(FILE).items() if not value}
+    assert Retention.from_environment(blank) == Retention()
+    environment = compose.services(blank | {"CONTINUOUS_GTFS_VERSION": "1"})[commands.DAEMON].environment
+    assert environment["CONTINUOUS_GTFS_ARCHIVE"] == "/data/archive"
+    assert environment["CONTINUOUS_GTFS_POSTGRES_URL"].startswith("postgresql://dagster:")
+
+
+def test_what_operators_of_containers_need_not_set_is_set() -> None:
+    """The names that stand in a comment at the end of the file."""
+    rest = [name for name in told() if name not in compose.read_env(FILE) and name != "CONTINUOUS_GTFS_CONTROL_TOKEN"]
+    assert len(rest) >= 7
+    image = {
+        pair.partition("=")[0]
+        for line in stages(ROOT / "Dockerfile")[-1]
+        if line.name == "ENV"
+        for pair in line.text.split()
+    }
+    environment = compose.services(compose.read_env(FILE) | {"CONTINUOUS_GTFS_VERSION": "1"})[
+        commands.DAEMON
+    ].environment
+    assert sorted(set(rest) - image - set(environment)) == []
 
 
 @pytest.mark.parametrize("line", FILE.read_text().splitlines())
