@@ -14,15 +14,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 from continuous_gtfs.artifacts.packs import Packs
 from continuous_gtfs.artifacts.store import (
     ObjectNotFoundError,
+    OtherBytesError,
     PreconditionFailedError,
     Store,
 )
+from continuous_gtfs.artifacts.together import together
 from continuous_gtfs.errors import ArchiveCorruptError, StoreError
 from continuous_gtfs.versions import FeedVersion
 
@@ -59,10 +63,12 @@ class Archive:
             )
         self._save_blob(digest, body)
         recorded = self._advance(record_key(version.environment, version.feed, version.version_id), version)
-        # A removal may have taken the bytes before there was a record that it could have seen.
-        if recorded.body_digest == digest and self._store.stat(blob_key(digest)) is None:
-            self._save_blob(digest, body)
-        self._advance(latest_key(version.environment, version.feed), recorded, is_pointer=True)
+        pointer = latest_key(version.environment, version.feed)
+        last: list[Callable[[], object]] = [
+            partial(self._ensure_blob, digest, body, recorded),
+            partial(self._advance, pointer, recorded, is_pointer=True),
+        ]
+        together(self._store, last)
         return recorded
 
     def find(self, environment: str, feed: str, version_id: str) -> FeedVersion | None:
@@ -133,18 +139,25 @@ class Archive:
             return max(unpacked, key=_order)
         return max(self._packs.versions(environment, feed), key=_order, default=None)
 
+    def _ensure_blob(self, digest: str, body: bytes, recorded: FeedVersion) -> None:
+        """A removal may have taken the bytes before there was a record that it could have seen."""
+        if recorded.body_digest == digest and self._store.stat(blob_key(digest)) is None:
+            self._save_blob(digest, body)
+
     def _save_blob(self, digest: str, body: bytes) -> None:
         key = blob_key(digest)
 
         def attempt() -> None:
             content_type = "application/octet-stream"
-            info = self._store.stat(key)
-            if info is None or info.sha256 != digest:
-                generation = info.generation if info else None
-                info = self._store.replace(key, body, if_generation=generation, content_type=content_type)
-            if hashlib.sha256(self._store.read(key)).hexdigest() != digest:
-                # Rot: the store still vouches for a digest that the bytes no longer have.
-                self._store.replace(key, body, if_generation=info.generation, content_type=content_type)
+            with suppress(OtherBytesError):
+                self._store.put_new(key, body, content_type=content_type)
+                if self._store.is_remote:
+                    return
+            # Rot: a store may vouch for a digest that the bytes no longer have.
+            found = self._store.read_with_generation(key)
+            if found is None or hashlib.sha256(found[0]).hexdigest() != digest:
+                generation = found[1] if found else None
+                self._store.replace(key, body, if_generation=generation, content_type=content_type)
 
         _retrying(attempt, what=key)
 
@@ -152,8 +165,8 @@ class Archive:
         """Write a record unless what is there is as new."""
 
         def attempt() -> FeedVersion:
-            info = self._store.stat(key)
-            known = self._read_record(key) if info else None
+            found = self._store.read_with_generation(key)
+            known = _record(key, found[0]) if found else None
             if known and _order(known) >= _order(version):
                 return known
             chosen = version
@@ -167,7 +180,7 @@ class Archive:
             self._store.replace(
                 key,
                 chosen.to_json(),
-                if_generation=info.generation if info else None,
+                if_generation=found[1] if found else None,
                 content_type="application/json",
             )
             return chosen
@@ -179,12 +192,16 @@ class Archive:
             data = self._store.read(key)
         except ObjectNotFoundError:
             return None
-        try:
-            return FeedVersion.from_json(data)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise ArchiveCorruptError(
-                f"{key} is not a feed version's record ({error}); restore it from a backup or delete it"
-            ) from error
+        return _record(key, data)
+
+
+def _record(key: str, data: bytes) -> FeedVersion:
+    try:
+        return FeedVersion.from_json(data)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ArchiveCorruptError(
+            f"{key} is not a feed version's record ({error}); restore it from a backup or delete it"
+        ) from error
 
 
 def _retrying(attempt: Callable[[], Answer], *, what: str) -> Answer:

@@ -4,48 +4,38 @@ Here: how Cloud Storage keeps the promises of ``Store``. What a writer may rely 
 read after a write sees it, a listing is complete, and ``ifGenerationMatch`` lets one of two writers win.
 
 Each write carries an id of its own. A request that is sent again because its answer was lost finds the object moved,
-by itself: the id tells that from another writer. So every write may be retried.
-
-The client library is imported with the first call, and a client belongs to the process that made it: a forked run
-must not share a connection with its parent.
+by itself: the id tells that from another writer. So every write may be retried. The answer to a write names the
+checksum of what is stored, and that of a read the generation, so neither takes a second request.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
-import os
-import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any
 
+from continuous_gtfs.artifacts.gcs_client import GIVE_UP_AFTER_S, again, client, damaged, explained, may_pass, once
 from continuous_gtfs.artifacts.store import (
     MAX_KEY_BYTES,
     ObjectInfo,
     ObjectNotFoundError,
+    OtherBytesError,
     PreconditionFailedError,
     validate_key,
     validate_prefix,
 )
-from continuous_gtfs.errors import ConfigurationError, StoreError
-
-CONNECT_TIMEOUT_S = 5.0
-ANSWER_TIMEOUT_S = 30.0
-GIVE_UP_AFTER_S = 60.0
-"""How long one call is tried again; the last try may take ``ANSWER_TIMEOUT_S`` more."""
+from continuous_gtfs.errors import ConfigurationError
 
 CHUNK_BYTES = 8 * 1024 * 1024
 """What is larger than this goes up in pieces, each retried by itself. A multiple of 256 KiB."""
 
 _DIGEST = "sha256"
 _WRITE_ID = "write-id"
-_EMULATOR = "STORAGE_EMULATOR_HOST"
-_UNCHANGED = "What was stored before is unchanged"
-
-_clients: dict[tuple[int, str | None], Any] = {}
-_making = threading.Lock()
+_MAX_LOOKS = 5
 
 
 class GcsStore:
@@ -65,18 +55,26 @@ class GcsStore:
     def __repr__(self) -> str:
         return f"GcsStore({self._url('')!r})"
 
+    @property
+    def is_remote(self) -> bool:
+        return True
+
     def put_new(self, key: str, data: bytes, *, content_type: str, cache_control: str | None = None) -> ObjectInfo:
         try:
             return self.replace(key, data, if_generation=None, content_type=content_type, cache_control=cache_control)
         except PreconditionFailedError:
-            current = self.stat(key)
+            pass
+        with self._explained("read", key):
+            found = self._described(key)
+            current = None if found is None else self._info(key, found)
         digest = hashlib.sha256(data).hexdigest()
         if current is None or current.sha256 != digest:
-            raise StoreError(
+            raise OtherBytesError(
                 f"{self._url(key)}: other bytes are stored there already and this object may not change "
                 f"(stored {current.sha256 if current else 'and deleted meanwhile'}, new {digest}); "
                 "a new content needs a new name"
             )
+        self._confirm_stored(key, found, data)
         return current
 
     def replace(
@@ -114,20 +112,35 @@ class GcsStore:
                         f"not {if_generation or 'none'}: another writer was first"
                     ) from None
                 blob = found
-        return self._info(key, blob)
+            self._confirm_stored(key, blob, data)
+            return self._info(key, blob)
 
     def read(self, key: str) -> bytes:
+        found = self.read_with_generation(key)
+        if found is None:
+            raise ObjectNotFoundError(f"{self._url(key)}: there is no such object")
+        return found[0]
+
+    def read_with_generation(self, key: str) -> tuple[bytes, str] | None:
         from google.api_core.exceptions import NotFound
 
-        blob = self._blob(key)
         with self._explained("read", key):
-            try:
-                # Raw: as stored, whatever a person's upload said of its encoding. The library checks the checksum.
-                data: bytes = blob.download_as_bytes(raw_download=True, **self._limits())
-            except NotFound as error:
-                self._confirm_bucket(error)
-                raise ObjectNotFoundError(f"{self._url(key)}: there is no such object") from None
-        return data
+            for look in range(_MAX_LOOKS):
+                blob = self._blob(key)
+                try:
+                    # Raw: as stored, whatever a person's upload said of its encoding.
+                    data: bytes = blob.download_as_bytes(raw_download=True, **self._limits())
+                except NotFound as error:
+                    # A body that broke off is asked for on at its generation, which may have been replaced meanwhile.
+                    if "generation=" in str(error) and look < _MAX_LOOKS - 1:
+                        continue
+                    self._confirm_bucket(error)
+                    return None
+                # The library looks at checksums itself, but not where a body came in two parts.
+                if blob.crc32c is not None and blob.crc32c != _checksum(data):
+                    raise damaged(f"cannot read {self._url(key)}")
+                return data, str(blob.generation)
+        return None
 
     def stat(self, key: str) -> ObjectInfo | None:
         with self._explained("read", key):
@@ -136,15 +149,14 @@ class GcsStore:
 
     def delete(self, key: str) -> None:
         from google.api_core.exceptions import NotFound, PreconditionFailed
-        from google.cloud.storage.retry import DEFAULT_RETRY  # type: ignore[import-untyped]
 
         with self._explained("delete", key):
             try:
-                self._blob(key).delete(timeout=(CONNECT_TIMEOUT_S, ANSWER_TIMEOUT_S), retry=None)
+                self._blob(key).delete(**once())
             except NotFound as error:
                 self._confirm_bucket(error)
             except Exception as error:
-                if not DEFAULT_RETRY._predicate(error):
+                if not may_pass(error):
                     raise
                 # It may be done: what is tried again must not take what somebody has put there since.
                 found = self._described(key)
@@ -158,7 +170,7 @@ class GcsStore:
     def list(self, prefix: str) -> Iterator[str]:
         start = self.prefix + validate_prefix(prefix)
         with self._explained("list", prefix):
-            for blob in _client().list_blobs(
+            for blob in client().list_blobs(
                 self.bucket, prefix=start, fields="items(name),nextPageToken", **self._limits()
             ):
                 key = blob.name.removeprefix(self.prefix)
@@ -174,15 +186,10 @@ class GcsStore:
             raise ConfigurationError(
                 f"object key {key!r} is longer than {MAX_KEY_BYTES} bytes below gs://{self.bucket}/"
             )
-        return _client().bucket(self.bucket).blob(self.prefix + key)
+        return client().bucket(self.bucket).blob(self.prefix + key)
 
     def _limits(self) -> dict[str, Any]:
-        from google.cloud.storage.retry import DEFAULT_RETRY
-
-        return {
-            "timeout": (CONNECT_TIMEOUT_S, ANSWER_TIMEOUT_S),
-            "retry": DEFAULT_RETRY.with_timeout(self._give_up_after_s),
-        }
+        return again(self._give_up_after_s)
 
     def _described(self, key: str) -> Any | None:
         from google.api_core.exceptions import NotFound
@@ -200,7 +207,14 @@ class GcsStore:
         if "no such object" in str(error).lower():
             return
         # A listing asks for no right on the bucket itself, as a look at it would.
-        next(iter(_client().list_blobs(self.bucket, max_results=1, fields="items(name)", **self._limits())), None)
+        next(iter(client().list_blobs(self.bucket, max_results=1, fields="items(name)", **self._limits())), None)
+
+    def _confirm_stored(self, key: str, blob: Any, data: bytes) -> None:
+        if blob.crc32c != _checksum(data):
+            raise OtherBytesError(
+                f"{self._url(key)}: Cloud Storage has other bytes than were sent (their checksum is {blob.crc32c}); "
+                "delete that object, then run again"
+            )
 
     def _info(self, key: str, blob: Any) -> ObjectInfo:
         digest = (blob.metadata or {}).get(_DIGEST)
@@ -217,67 +231,15 @@ class GcsStore:
             cache_control=blob.cache_control or None,
         )
 
-    @contextmanager
-    def _explained(self, action: str, key: str) -> Iterator[None]:
-        """Turn the library's error into one that says what, where and what to do."""
-        from google.api_core.exceptions import Forbidden, GoogleAPIError, NotFound, Unauthorized
-        from google.auth.exceptions import GoogleAuthError
-        from google.cloud.storage.exceptions import DataCorruption, InvalidResponse  # type: ignore[import-untyped]
-        from requests.exceptions import RequestException
-
-        where = f"cannot {action} {self._url(key)}"
-        try:
-            yield
-        except NotFound as error:
-            raise StoreError(
-                f"{where}: there is no bucket {self.bucket!r}; make it, or mend the setting that names it. {_UNCHANGED}"
-            ) from error
-        except (Forbidden, Unauthorized) as error:
-            raise StoreError(
-                f"{where}: Cloud Storage does not allow it ({_reason(error)}); give the account of this process the "
-                f"role roles/storage.objectUser on bucket {self.bucket!r} (objectViewer to read). {_UNCHANGED}"
-            ) from error
-        except DataCorruption as error:
-            raise StoreError(
-                f"{where}: the bytes changed on the way, their checksum is another; run again. {_UNCHANGED}"
-            ) from error
-        except (GoogleAPIError, GoogleAuthError, InvalidResponse, RequestException, OSError) as error:
-            raise StoreError(
-                f"{where}: {_reason(error)}; look at the network and at Cloud Storage's status page, then run again. "
-                f"{_UNCHANGED}"
-            ) from error
+    def _explained(self, action: str, key: str) -> AbstractContextManager[None]:
+        return explained(action, self._url(key), self.bucket)
 
 
-def _client() -> Any:
-    """This process's client for the endpoint in force.
+def _checksum(data: bytes) -> str:
+    """As Cloud Storage writes it; it has one of every object."""
+    import google_crc32c
 
-    Raises:
-        ConfigurationError: There are no credentials.
-    """
-    name = os.getpid(), os.environ.get(_EMULATOR)
-    client = _clients.get(name)
-    if client is not None:
-        return client
-    from google.auth.exceptions import DefaultCredentialsError
-    from google.cloud import storage
-
-    with _making:
-        if name not in _clients:
-            try:
-                _clients[name] = storage.Client(project=None)
-            except DefaultCredentialsError as error:
-                raise ConfigurationError(
-                    "no credentials for Cloud Storage are found; on Google Cloud give the machine or the workload a "
-                    "service account, elsewhere set GOOGLE_APPLICATION_CREDENTIALS to a key file or run "
-                    "`gcloud auth application-default login`"
-                ) from error
-    return _clients[name]
-
-
-def _reason(error: Exception) -> str:
-    """One line, without the request's address and what it carries."""
-    text = getattr(error, "message", None) or str(error) or type(error).__name__
-    return " ".join(str(text).split())[:300]
+    return base64.b64encode(google_crc32c.value(data).to_bytes(4, "big")).decode()
 
 
 def _is_key(text: str) -> bool:

@@ -29,6 +29,7 @@ from typing import Any
 from continuous_gtfs.artifacts.store import (
     ObjectInfo,
     ObjectNotFoundError,
+    OtherBytesError,
     PreconditionFailedError,
     validate_key,
     validate_prefix,
@@ -61,6 +62,10 @@ class LocalStore:
     def __repr__(self) -> str:
         return f"LocalStore({str(self.root)!r})"
 
+    @property
+    def is_remote(self) -> bool:
+        return False
+
     def put_new(self, key: str, data: bytes, *, content_type: str, cache_control: str | None = None) -> ObjectInfo:
         digest = hashlib.sha256(data).hexdigest()
         current = self.stat(key)
@@ -72,7 +77,7 @@ class LocalStore:
             except PreconditionFailedError:
                 current = self.stat(key)
         if current is None or current.sha256 != digest:
-            raise StoreError(
+            raise OtherBytesError(
                 f"{self._path(key)}: other bytes are stored there already and this object may not change "
                 f"(stored {current.sha256 if current else 'and deleted meanwhile'}, new {digest}); "
                 "a new content needs a new name"
@@ -124,6 +129,18 @@ class LocalStore:
                 return path.read_bytes()
             except _NOT_THERE:
                 raise ObjectNotFoundError(f"{path}: there is no such object") from None
+
+    def read_with_generation(self, key: str) -> tuple[bytes, str] | None:
+        path = self._path(key)
+        with _explained("read", path):
+            if self._leads_outside(path):
+                return None
+            try:
+                # Of one open file: a rename in between gives its key to another.
+                with path.open("rb") as file:
+                    return file.read(), _generation(os.fstat(file.fileno()))
+            except _NOT_THERE:
+                return None
 
     def stat(self, key: str) -> ObjectInfo | None:
         path = self._path(key)

@@ -6,6 +6,7 @@ which they are written (``publication``).
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from typing import Any
 from continuous_gtfs.artifacts.store import validate_key
 from continuous_gtfs.errors import ArchiveCorruptError, ConfigurationError
 
+Body = bytes
 OrderPart = int | float | str
 Order = tuple[OrderPart, ...]
 
@@ -38,6 +40,17 @@ class PublishedObject:
     sha256: str
     bytes: int
     content_type: str
+
+    @classmethod
+    def of(cls, name: str, label: str, extension: str, body: Body, content_type: str) -> PublishedObject:
+        return cls(
+            extension=extension,
+            path=stable_key(name, extension),
+            version_path=version_key(name, label, extension),
+            sha256=hashlib.sha256(body).hexdigest(),
+            bytes=len(body),
+            content_type=content_type,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__}

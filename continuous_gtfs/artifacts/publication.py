@@ -1,44 +1,43 @@
 """Putting a feed at its stable URLs: atomic for a reader, monotonic for the publication, repairable by rerun.
 
-Here: the order of the writes, and why. Not here: the shape of the manifest (``manifest``), how a store
-replaces an object (``store``), whether a feed is fit to be published (gates, checks).
+Here: the order of the writes, and why. Not here: the shape of the manifest (``manifest``), which of two releases is
+live (``succession``), how a store replaces an object (``store``), whether a feed is fit to go out (gates, checks).
 
     <folder>/versions/<base>/<label>.<extension>   written first, never changed
     <name>.manifest.json                           then moved: the decision which label is live
     <name>.<extension>                             then made to follow, one object after another
 
-A crash after any write leaves complete objects, and the same call again finishes the work.
+A crash after any write leaves complete objects, and the same call again finishes the work. In a bucket the objects of
+one line are written at the same time.
 """
 
 from __future__ import annotations
 
 import hashlib
-import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Literal
+from functools import partial
+from typing import Any
 
 from continuous_gtfs.artifacts.manifest import (
     Manifest,
-    Order,
     OrderPart,
     PublishedObject,
     Release,
-    is_older,
     manifest_key,
     normalized_order,
-    stable_key,
-    version_key,
 )
-from continuous_gtfs.artifacts.store import ObjectNotFoundError, PreconditionFailedError, Store
+from continuous_gtfs.artifacts.store import PreconditionFailedError, Store
+from continuous_gtfs.artifacts.succession import Outcome, Succession, is_named, succession
+from continuous_gtfs.artifacts.together import together
 from continuous_gtfs.errors import ConfigurationError, PublicationConflictError, StoreError
 
 _MAX_ATTEMPTS = 20
+_RETIRE_AT_IN_A_BUCKET = 5
+"""Each deletion is a request there, so most publications make none and every fifth makes those of five."""
 _FOREVER = "public, max-age=31536000, immutable"
 _NEVER_STALE = "no-cache"
-
-Outcome = Literal["published", "unchanged", "superseded"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +72,19 @@ class Publication:
     manifest: Manifest
 
 
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What one look at a manifest found.
+
+    Attributes:
+        manifest: What was live; None where nothing was ever published.
+        generation: Of the manifest's object.
+    """
+
+    manifest: Manifest | None
+    generation: str | None
+
+
 class Publisher:
     """Publishes to one store. Any number of publishers, in any number of processes, may share a store."""
 
@@ -81,7 +93,12 @@ class Publisher:
 
     def current(self, name: str) -> Manifest | None:
         """What is live under a name; None where nothing was ever published."""
-        return self._read_manifest(name)[0]
+        return self.look(name).manifest
+
+    def look(self, name: str) -> Live:
+        """What is live, for a ``publish`` that is to begin from there and not read it again."""
+        found = self._store.read_with_generation(manifest_key(name))
+        return Live(None, None) if found is None else Live(Manifest.from_json(name, found[0]), found[1])
 
     def publish(
         self,
@@ -94,6 +111,7 @@ class Publisher:
         now: datetime,
         force_older: bool = False,
         keep_versions: int = 20,
+        seen: Live | None = None,
     ) -> Publication:
         """Make ``objects`` what readers of ``name`` get, unless something newer is live.
 
@@ -109,6 +127,7 @@ class Publisher:
             force_older: An operator's rollback: go live though something newer is. What is as old as the
                 version rolled back from then needs ``force_older`` too; what is newer goes live as ever.
             keep_versions: How many earlier versions keep their version objects.
+            seen: What ``look`` found a moment ago. That it has changed since is found out.
 
         Raises:
             StoreError: The store failed. What was live is still whole; the same call again goes on.
@@ -123,28 +142,51 @@ class Publisher:
             label=label,
             order=normalized_order(order),
             published_at=now.astimezone(UTC),
-            objects=tuple(_describe(name, label, item) for item in objects),
+            objects=tuple(
+                PublishedObject.of(name, label, item.extension, item.data, item.content_type) for item in objects
+            ),
         )
         # A refusal of the facts must come before anything is written.
         Manifest(name=name, current=release, facts=manifest).to_json()
 
-        for described, item in zip(release.objects, objects, strict=True):
-            self._put_version(described, item)
-        decision = self._move_pointer(name, release, manifest, force_older, keep_versions)
-        if decision.outcome == "superseded":
-            return decision
-        for described, item in zip(release.objects, objects, strict=True):
-            if self._store.stat(described.version_path) is None:
-                # Another publisher has retired an older use of this label since.
-                self._put_version(described, item)
-            winner = self._follow(name, described, item)
-            if winner is not None:
-                return Publication(outcome="superseded", manifest=winner)
-        return decision
+        follow = partial(
+            succession,
+            name,
+            release=release,
+            facts=manifest,
+            force_older=force_older,
+            keep_versions=keep_versions,
+            retire_at=_RETIRE_AT_IN_A_BUCKET if self._store.is_remote else 1,
+        )
+        seen = seen or self.look(name)
+        items = list(zip(release.objects, objects, strict=True))
+        # What is live already has its version objects; whether that still holds is looked at below.
+        puts = [] if follow(live=seen.manifest).outcome == "unchanged" else items
+        calls: list[Callable[[], str | None]] = [partial(self._put_version, *item) for item in puts]
+        calls += [partial(self._generation, described.path) for described in release.objects]
+        generations = together(self._store, calls)[len(puts) :]
+        moved, live = self._move_pointer(name, seen, follow)
+        if moved.outcome == "superseded":
+            return Publication(outcome="superseded", manifest=moved.manifest)
+        # Of a label that was in use before, another publisher may have retired the version objects since.
+        is_fresh_label = live is seen and not is_named(seen.manifest, release.label)
+        winners = together(
+            self._store,
+            [
+                partial(self._follow, name, *item, generation=generation, is_version_safe=is_fresh_label)
+                for item, generation in zip(items, generations, strict=True)
+            ],
+        )
+        winner = next((each for each in winners if each is not None), None)
+        if winner is not None:
+            return Publication(outcome="superseded", manifest=winner)
+        return Publication(outcome=moved.outcome, manifest=moved.manifest)
 
     def _put_version(self, described: PublishedObject, item: PublicationObject) -> None:
         key = described.version_path
         self._store.put_new(key, item.data, content_type=item.content_type, cache_control=_FOREVER)
+        if self._store.is_remote:
+            return
         stored = hashlib.sha256(self._store.read(key)).hexdigest()
         if stored != described.sha256:
             raise StoreError(
@@ -152,152 +194,99 @@ class Publisher:
                 "nothing was published. Delete that object, look at the storage device, then run again"
             )
 
-    def _move_pointer(
-        self, name: str, release: Release, facts: Mapping[str, Any], force_older: bool, keep_versions: int
-    ) -> Publication:
+    def _generation(self, key: str) -> str | None:
+        info = self._store.stat(key)
+        return info.generation if info else None
+
+    def _move_pointer(self, name: str, seen: Live, follow: Callable[..., Succession]) -> tuple[Succession, Live]:
+        """Move the manifest, if it is to be moved: what was decided, and from what.
+
+        Whichever way it ends, this release was live at a moment after the call began: the manifest was moved to it, or
+        was looked at and named it.
+        """
+        live, is_fresh = seen, False
         for _ in range(_MAX_ATTEMPTS):
-            live, generation = self._read_manifest(name)
-            if live is None:
-                successor = Manifest(name=name, current=release, facts=facts)
-                outcome: Outcome = "published"
-            elif _is_same(live.current, release):
-                outcome = "unchanged"
-                if force_older or not is_older(live.order, release.order):
-                    return Publication(outcome=outcome, manifest=live)
-                # The vendor went back to these bytes: what lies between must not come after them.
-                current = replace(release, published_at=live.published_at)
-                successor = replace(live, current=current, facts=facts)
-            elif not force_older and _is_barred(live, release.order):
-                return Publication(outcome="superseded", manifest=live)
-            else:
-                successor = _succeed(live, release, facts, force_older, keep_versions)
-                successor = replace(successor, expired=successor.expired + self._retire(live, successor))
-                outcome = "published"
+            decided = follow(live=live.manifest)
+            if decided.outcome == "superseded":
+                return decided, live
+            if not is_fresh and (decided.retired or not decided.is_move):
+                # Nothing is deleted, and nothing taken to be live, by what was seen before.
+                live, is_fresh = self.look(name), True
+                continue
+            if not decided.is_move:
+                return decided, live
+            successor = decided.manifest
+            successor = replace(successor, expired=successor.expired + self._retire(decided.retired))
             try:
                 self._store.replace(
                     manifest_key(name),
                     successor.to_json(),
-                    if_generation=generation,
+                    if_generation=live.generation,
                     content_type="application/json",
                     cache_control=_NEVER_STALE,
                 )
             except PreconditionFailedError:
+                live, is_fresh = self.look(name), True
                 continue
-            return Publication(outcome=outcome, manifest=successor)
+            return replace(decided, manifest=successor), live
         raise PublicationConflictError(
             f"{manifest_key(name)}: other writers moved it {_MAX_ATTEMPTS} times in a row; run again"
         )
 
-    def _follow(self, name: str, described: PublishedObject, item: PublicationObject) -> Manifest | None:
+    def _follow(
+        self,
+        name: str,
+        described: PublishedObject,
+        item: PublicationObject,
+        *,
+        generation: str | None,
+        is_version_safe: bool,
+    ) -> Manifest | None:
         """Make the stable object follow the manifest; the manifest that won instead, if one did.
 
-        The generation is read before the manifest. A later publisher moves the manifest before it looks at
-        the stable object, so whoever lost sees it in the manifest or has its write refused. For that,
-        equal bytes are written again too: left alone, their generation would still let a late loser in
-        that read it before its rival came back to the same bytes.
+        The generation was read before this release was seen to be live. A later publisher reads its own before it
+        moves the manifest, and writes after that, so whoever lost sees it in the manifest or has its write refused:
+        the generation that it read is older than that write. For that, equal bytes are written again too: left alone,
+        their generation would still let a late loser in that read it before its rival came back to the same bytes.
         """
+        if not is_version_safe and self._store.stat(described.version_path) is None:
+            self._put_version(described, item)
         for _ in range(_MAX_ATTEMPTS):
-            info = self._store.stat(described.path)
-            live, _generation = self._read_manifest(name)
-            if live is None:
-                raise StoreError(f"{manifest_key(name)} was deleted during publication; run again")
-            if described not in live.objects:
-                return live
             try:
                 self._store.replace(
                     described.path,
                     item.data,
-                    if_generation=info.generation if info else None,
+                    if_generation=generation,
                     content_type=item.content_type,
                     cache_control=item.cache_control,
                 )
             except PreconditionFailedError:
+                generation = self._generation(described.path)
+                live = self.current(name)
+                if live is None:
+                    raise StoreError(f"{manifest_key(name)} was deleted during publication; run again") from None
+                if described not in live.objects:
+                    return live
                 continue
             return None
         raise PublicationConflictError(
             f"{described.path}: other writers moved it {_MAX_ATTEMPTS} times in a row; run again"
         )
 
-    def _retire(self, live: Manifest, successor: Manifest) -> tuple[Release, ...]:
-        """Delete what the live manifest calls expired; give back what would not go, to be tried again.
+    def _retire(self, releases: Sequence[Release]) -> tuple[Release, ...]:
+        """Delete the version objects of these; give back what would not go, to be tried again.
 
         Before the pointer moves, since after it nobody would know of them any more.
         """
-        kept = {release.label for release in (successor.current, *successor.previous, *successor.expired)}
-        remaining: list[Release] = []
-        for release in live.expired:
-            if release.label in kept:
-                continue
-            try:
-                for item in release.objects:
-                    self._store.delete(item.version_path)
-            except StoreError:
-                # Tidying up must not keep a good feed from its readers.
-                remaining.append(release)
-        return tuple(remaining)
+        items = [(release, item) for release in releases for item in release.objects]
+        went = together(self._store, [partial(self._is_deleted, item.version_path) for _, item in items])
+        remaining = {release.label for (release, _), is_gone in zip(items, went, strict=True) if not is_gone}
+        return tuple(release for release in releases if release.label in remaining)
 
-    def _read_manifest(self, name: str) -> tuple[Manifest | None, str | None]:
-        key = manifest_key(name)
-        for _ in range(_MAX_ATTEMPTS):
-            info = self._store.stat(key)
-            if info is None:
-                return None, None
-            try:
-                data = self._store.read(key)
-            except ObjectNotFoundError:
-                continue
-            # Read after stat: if it moved in between, the generation is too old to replace anything with.
-            return Manifest.from_json(name, data), info.generation
-        raise PublicationConflictError(f"{key}: appears and disappears; is something deleting it?")
-
-
-def _describe(name: str, label: str, item: PublicationObject) -> PublishedObject:
-    return PublishedObject(
-        extension=item.extension,
-        path=stable_key(name, item.extension),
-        version_path=version_key(name, label, item.extension),
-        sha256=hashlib.sha256(item.data).hexdigest(),
-        bytes=len(item.data),
-        content_type=item.content_type,
-    )
-
-
-def _is_same(live: Release, release: Release) -> bool:
-    return live.label == release.label and live.objects == release.objects
-
-
-def _is_barred(live: Manifest, order: Order) -> bool:
-    if is_older(order, live.order):
+    def _is_deleted(self, key: str) -> bool:
+        try:
+            self._store.delete(key)
+        except StoreError:
+            # Tidying up must not keep a good feed from its readers.
+            return False
         return True
-    barrier = live.rolled_back_from
-    return barrier is not None and not is_older(barrier, order)
-
-
-def _succeed(
-    live: Manifest, release: Release, facts: Mapping[str, Any], force_older: bool, keep_versions: int
-) -> Manifest:
-    history: dict[str, Release] = {}
-    for earlier in itertools.chain((live.current,), live.previous):
-        if earlier.label != release.label:
-            history.setdefault(earlier.label, earlier)
-    releases = tuple(history.values())
-    return Manifest(
-        name=live.name,
-        current=release,
-        facts=facts,
-        previous=releases[:keep_versions],
-        expired=releases[keep_versions:],
-        rolled_back_from=_barrier_behind(live, release.order) if force_older else None,
-    )
-
-
-def _barrier_behind(live: Manifest, order: Order) -> Order | None:
-    """The newest order that going to ``order`` leaves behind; None if it leaves none."""
-    try:
-        newest = live.order
-        if live.rolled_back_from is not None and is_older(newest, live.rolled_back_from):
-            newest = live.rolled_back_from
-        return None if is_older(newest, order) else newest
-    except ConfigurationError:
-        # Orders of another kind than before, made live by name: there is no newest among them.
-        return None

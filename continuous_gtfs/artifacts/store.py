@@ -31,6 +31,10 @@ class PreconditionFailedError(StoreError):
     """The object is no longer at the generation the writer named: another writer moved it first."""
 
 
+class OtherBytesError(StoreError):
+    """An object that may never change is to be stored, and other bytes are there under its key."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectInfo:
     """What a store knows of one object without reading it.
@@ -58,7 +62,15 @@ class Store(Protocol):
     Every method raises ``StoreError`` where the store itself fails (no space, no permission, no network),
     with the object that was there before still whole, and ``ConfigurationError`` for a key that
     ``validate_key`` refuses.
+
+    Attributes:
+        is_remote: Whether each call is a request to a server. Then calls that do not depend on each other are worth
+            making at the same time (``together``), and what was written need not be read back: the server says in its
+            answer which bytes it has, and a write raises ``StoreError`` where they are others.
     """
+
+    @property
+    def is_remote(self) -> bool: ...
 
     def put_new(self, key: str, data: bytes, *, content_type: str, cache_control: str | None = None) -> ObjectInfo:
         """Create an object that never changes again.
@@ -66,7 +78,7 @@ class Store(Protocol):
         Finding the same bytes there is success, so a rerun after a crash may repeat the write.
 
         Raises:
-            StoreError: Other bytes are there.
+            OtherBytesError: Other bytes are there.
         """
         ...
 
@@ -95,6 +107,10 @@ class Store(Protocol):
         Raises:
             ObjectNotFoundError: There is none.
         """
+        ...
+
+    def read_with_generation(self, key: str) -> tuple[bytes, str] | None:
+        """The bytes of one object and the generation they are, by one look; None where there is none."""
         ...
 
     def stat(self, key: str) -> ObjectInfo | None:

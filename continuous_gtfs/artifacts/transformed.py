@@ -60,7 +60,7 @@ class TransformedFeeds:
     def save_bytes(self, data: bytes) -> str:
         """Stores ``data`` under its digest and gives the digest; storing it again is no error."""
         digest = hashlib.sha256(data).hexdigest()
-        self._store.put_new(_blob_key(digest), data, content_type="application/octet-stream")
+        self._store.put_new(blob_key(digest), data, content_type="application/octet-stream")
         return digest
 
     def read_bytes(self, digest: str) -> bytes:
@@ -70,18 +70,16 @@ class TransformedFeeds:
             ArchiveCorruptError: They are not there, or not those bytes any more.
         """
         try:
-            data = self._store.read(_blob_key(digest))
+            data = self._store.read(blob_key(digest))
         except ObjectNotFoundError as error:
-            raise ArchiveCorruptError(f"{_blob_key(digest)} is missing: run the transform again") from error
+            raise ArchiveCorruptError(f"{blob_key(digest)} is missing: run the transform again") from error
         if hashlib.sha256(data).hexdigest() != digest:
-            raise ArchiveCorruptError(
-                f"{_blob_key(digest)} has other bytes than its name says: run the transform again"
-            )
+            raise ArchiveCorruptError(f"{blob_key(digest)} has other bytes than its name says: run the transform again")
         return data
 
     def save(self, record: TransformedFeed) -> None:
         """Writes the record of a version, over an earlier one."""
-        key = _record_key(record.environment, record.version_id)
+        key = record_key(record.environment, record.version_id)
         self._rewrite(key, json.dumps(asdict(record), indent=1).encode(), "application/json")
 
     def save_report(self, environment: str, version_id: str, name: str, data: bytes, *, content_type: str) -> str:
@@ -108,14 +106,18 @@ class TransformedFeeds:
     def load(self, environment: str, version_id: str) -> TransformedFeed | None:
         """The record of a version, or None where it has not been transformed."""
         try:
-            return TransformedFeed(**json.loads(self._store.read(_record_key(environment, version_id))))
+            return TransformedFeed(**json.loads(self._store.read(record_key(environment, version_id))))
         except ObjectNotFoundError:
             return None
 
 
-def _blob_key(digest: str) -> str:
-    return f"transformed/blobs/{digest[:2]}/{digest}"
+FOLDER = "transformed/"
+BLOBS = f"{FOLDER}blobs/"
 
 
-def _record_key(environment: str, version_id: str) -> str:
-    return f"transformed/{environment}/{version_id}.json"
+def blob_key(digest: str) -> str:
+    return f"{BLOBS}{digest[:2]}/{digest}"
+
+
+def record_key(environment: str, version_id: str) -> str:
+    return f"{FOLDER}{environment}/{version_id}.json"

@@ -9,12 +9,12 @@ manifest name it at that very moment. What the manifest lists as live, ``previou
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 
 from continuous_gtfs.artifacts.manifest import Manifest
 from continuous_gtfs.artifacts.publication import Publisher
-from continuous_gtfs.artifacts.store import ObjectNotFoundError, PreconditionFailedError, Store
+from continuous_gtfs.artifacts.seen_before import SeenBefore
+from continuous_gtfs.artifacts.store import ObjectNotFoundError, Store
 from continuous_gtfs.errors import ArchiveCorruptError
 
 MEMORY_KEY = "maintenance/unnamed_versions.json"
@@ -53,8 +53,7 @@ def sweep_unnamed_versions(
     """
     swept = SweptVersions()
     publisher = Publisher(published)
-    known = _read(memory)
-    seen: dict[str, float] = {}
+    seen = SeenBefore(memory, MEMORY_KEY, now, keep_s)
     for name, keys in _version_keys(published).items():
         try:
             manifest = publisher.current(name)
@@ -68,17 +67,14 @@ def sweep_unnamed_versions(
         for key in keys:
             if key in named:
                 continue
-            # A clock that was set back starts the wait anew rather than make it endless.
-            since = min(known.get(key, now), now)
-            if now - since < keep_s:
-                seen[key] = since
-                swept.waiting += 1
+            if not seen.is_old(key):
                 continue
             size = _size(published, key) if is_dry_run else _remove(published, publisher, name, key)
             swept.count += size is not None
             swept.bytes += size or 0
+    swept.waiting = seen.waiting
     if not is_dry_run:
-        _write(memory, seen)
+        seen.save()
     return swept
 
 
@@ -123,28 +119,3 @@ def _version_keys(store: Store) -> dict[str, list[str]]:
 def _size(store: Store, key: str) -> int | None:
     info = store.stat(key)
     return None if info is None else info.size
-
-
-def _read(memory: Store) -> dict[str, float]:
-    """What was seen before. Where that cannot be read nothing was: all waits begin anew."""
-    try:
-        known = json.loads(memory.read(MEMORY_KEY))
-        return {str(key): float(since) for key, since in known.items()}
-    except (ObjectNotFoundError, ValueError, TypeError, AttributeError):
-        return {}
-
-
-def _write(memory: Store, seen: dict[str, float]) -> None:
-    found = memory.stat(MEMORY_KEY)
-    if not seen and found is None:
-        return
-    try:
-        memory.replace(
-            MEMORY_KEY,
-            json.dumps(seen, indent=1).encode(),
-            if_generation=found.generation if found else None,
-            content_type="application/json",
-        )
-    except PreconditionFailedError:
-        # Another sweep at the same time has written what it saw, which is the same.
-        return

@@ -103,6 +103,10 @@ class WatchedStore:
         self._after = after
         self.calls = 0
 
+    @property
+    def is_remote(self) -> bool:
+        return self._store.is_remote
+
     def _call(self, method: str, key: str, *arguments: Any, **options: Any) -> Any:
         self.calls += 1
         number = self.calls
@@ -137,6 +141,10 @@ class WatchedStore:
     def read(self, key: str) -> bytes:
         data: bytes = self._call("read", key)
         return data
+
+    def read_with_generation(self, key: str) -> tuple[bytes, str] | None:
+        found: tuple[bytes, str] | None = self._call("read_with_generation", key)
+        return found
 
     def stat(self, key: str) -> ObjectInfo | None:
         info: ObjectInfo | None = self._call("stat", key)

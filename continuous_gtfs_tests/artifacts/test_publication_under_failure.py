@@ -56,11 +56,11 @@ def test_a_crash_at_any_call_leaves_whole_objects_and_publishing_again_repairs(
         publish_numbered(Publisher(store), NAME, 11, keep_versions=1)
         left = {key.rpartition("/")[2] for key in store.list("realtime/production/versions/")}
         assert left == {f"v{number}.{extension}" for number in (9, 10, 11) for extension in EXTENSIONS}
-    assert crashes >= 14
+    assert crashes >= 10
 
 
 @pytest.mark.parametrize(("outer", "inner"), [(8, 9), (9, 8)], ids=["newer_inside_older", "older_inside_newer"])
-@pytest.mark.parametrize("inner_calls", [None, 7, 9, 11])
+@pytest.mark.parametrize("inner_calls", [None, 8, 9, 10])
 def test_the_newer_wins_wherever_two_publishers_meet(
     memory_path: Path, outer: int, inner: int, inner_calls: int | None
 ) -> None:
@@ -87,7 +87,7 @@ def test_the_newer_wins_wherever_two_publishers_meet(
             # The newer one died: what it decided holds, and its rerun finishes it.
             publish_numbered(Publisher(store), NAME, 9)
             assert_live(store, NAME, 9)
-    assert meetings >= 14
+    assert meetings >= 10
 
 
 def test_a_loser_cannot_slip_in_where_its_rival_came_back_to_the_same_bytes(memory_path: Path) -> None:
