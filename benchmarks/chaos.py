@@ -16,7 +16,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from chaos_tables import print_rounds
 from continuous_gtfs_tests.artifacts.cloud import cloud_server
 from continuous_gtfs_tests.chaos import faults
 from continuous_gtfs_tests.chaos.campaign import Campaign, Round
-from continuous_gtfs_tests.chaos.stages import STAGES, bursts
+from continuous_gtfs_tests.chaos.stages import STAGES, Kill, bursts
 
 KILLS_A_ROUND = 30
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
@@ -40,6 +40,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=10.0, help="a round ends after so many, however many kills")
     parser.add_argument("--rounds", type=int, default=1_000, help="no more than so many, however few kills")
     parser.add_argument("--seed", type=int, default=1, help="of the first round; the next ones count on")
+    parser.add_argument("--in-a-row", type=int, default=12, help="no more than so many before all is well again")
     parser.add_argument("--only", default="", help="stages that begin with this")
     parser.add_argument("--json", type=Path, help="rounds are added to this file, and the tables are of all in it")
     parser.add_argument("--state", type=Path, help="a folder that is kept, for a single round")
@@ -53,22 +54,24 @@ def main() -> int:
         found = _faults(options)
         return _finish([*rounds, found], options.json, [found])
     stages = tuple(stage for stage in STAGES if stage.startswith(options.only))
-    left, seed, new = options.kills, options.seed, []
+    left, seed = options.kills, options.seed
+    new: list[Round] = []
     while left > 0 and len(new) < options.rounds:
         with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
             state = options.state or Path(folder)
-            new.append(_round(seed, min(left, options.a_round), options.minutes, stages, state))
+            plan = bursts(seed, stages, longest=options.in_a_row)
+            new.append(_round(seed, min(left, options.a_round), options.minutes, plan, state))
             _keep([*rounds, *new], options.json)
             _tell(new[-1])
         left, seed = left - len(new[-1].killed), seed + 1
     return _finish([*rounds, *new], options.json, new)
 
 
-def _round(seed: int, kills: int, minutes: float, stages: tuple[str, ...], state: Path) -> Round:
+def _round(seed: int, kills: int, minutes: float, plan: Iterable[tuple[Kill, ...]], state: Path) -> Round:
     campaign = Campaign(state, seed=seed)
     with campaign.running():
         over = time.monotonic() + minutes * 60
-        for burst in bursts(seed, stages):
+        for burst in plan:
             left = kills - len(campaign.round.killed)
             if time.monotonic() > over or left <= 0:
                 break

@@ -22,12 +22,13 @@ from continuous_gtfs_tests.chaos import invariants
 from continuous_gtfs_tests.chaos.observer import EDITIONS, REALTIME, SCHEDULES, Observer
 from continuous_gtfs_tests.chaos.stages import Kill
 from continuous_gtfs_tests.chaos.stops import sitecustomize
-from continuous_gtfs_tests.chaos.supervised import SupervisedPlatform
+from continuous_gtfs_tests.chaos.supervised import SupervisedPlatform, is_running
 from continuous_gtfs_tests.chaos.timeline import Timeline
 from continuous_gtfs_tests.chaos.vendor import Vendor
 
-REALTIME_EVERY_S = 2.0
-SCHEDULE_EVERY_S = 25.0
+# Enough that something is under way at any moment; more would measure how two cores are shared.
+REALTIME_EVERY_S = 4.0
+SCHEDULE_EVERY_S = 60.0
 REACHED_WITHIN_S = 45.0
 RECOVERS_WITHIN_S = 150.0
 QUIET_WITHIN_S = 180.0
@@ -83,6 +84,7 @@ class Campaign:
         state: A folder of its own.
         seed: Of the plan; kept with what was found.
         schedule_every_s: How often the vendor has a new schedule; only on demand when None.
+        names: Which processes there are.
         environment: Further settings of the processes.
     """
 
@@ -92,6 +94,7 @@ class Campaign:
         *,
         seed: int,
         schedule_every_s: float | None = SCHEDULE_EVERY_S,
+        names: Sequence[str] = commands.ALL,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.timeline = Timeline()
@@ -105,6 +108,7 @@ class Campaign:
             self.timeline,
             realtime_every_s=REALTIME_EVERY_S,
             schedule_every_s=schedule_every_s,
+            names=names,
             environment={
                 "CONTINUOUS_GTFS_AGENCY": "continuous_gtfs_tests.chaos.busy_agency",
                 "PYTHONPATH": os.pathsep.join(paths),
@@ -143,8 +147,11 @@ class Campaign:
         return time.monotonic() - began
 
     def kill(self, kills: Sequence[Kill]) -> str:
-        """Kill at one stage after another, then wait until all is well again. Gives a line on it."""
-        struck = [killed for kill in kills if (killed := self._strike(kill)) is not None]
+        """Kill at each of these stages, in the order in which they are come to, then wait until all is well again.
+
+        Gives a line on it.
+        """
+        struck = list(self._strike(kills))
         if not struck:
             return f"{', '.join(kill.stage for kill in kills)}: not reached"
         at = time.time()
@@ -162,20 +169,50 @@ class Campaign:
         self.timeline.note("recovered", line)
         return line
 
-    def _strike(self, kill: Kill) -> Killed | None:
-        """Kill when a process is at the stage; None where none came there in time."""
-        if kill.pipeline == "schedule":
-            self.vendor.new_schedule(EDITIONS[self.round.seed % 2])
-        held = self._held_at(kill.stage)
-        if held is None:
-            self.round.not_reached.append(kill.stage)
-            self.timeline.note("not reached", kill.stage)
-            return None
-        victims = self.platform.kill(kill.victims, held=int(held.name.partition("@")[2]))
-        self.timeline.note("kill", f"{', '.join(victims)} at {kill.stage}")
-        # Whoever waits there and is alive goes on into what has become of the others.
-        held.unlink(missing_ok=True)
-        return Killed(kill.stage, tuple(victims))
+    def _strike(self, kills: Sequence[Kill]) -> Iterator[Killed]:
+        """Kill whenever a process has come to one of these stages, until none is left or none is come to in time.
+
+        All stages are armed at once: what is killed at one of them delays all others.
+        """
+        left = {kill.stage: kill for kill in kills}
+        for stage in left:
+            self._arm(stage)
+        while left:
+            if any(kill.pipeline == "schedule" for kill in left.values()):
+                self.vendor.new_schedule(EDITIONS[self.round.seed % 2])
+            deadline = time.monotonic() + REACHED_WITHIN_S
+            while (killed := self._strike_one(left)) is None and time.monotonic() < deadline:
+                time.sleep(POLL_S)
+            if killed is None:
+                break
+            del left[killed.stage]
+            yield killed
+        for stage in left:
+            self._disarm(stage)
+            self.round.not_reached.append(stage)
+            self.timeline.note("not reached", stage)
+
+    def _strike_one(self, kills: Mapping[str, Kill]) -> Killed | None:
+        """Kill at the first stage where a process waits; None where none does."""
+        for held in (self._folder / "held").iterdir():
+            stage, _, pid = held.name.partition("@")
+            victims = self.platform.kill(kills[stage].victims, held=int(pid)) if is_running(int(pid)) else []
+            # Whoever waits there and is alive goes on into what has become of the others.
+            held.unlink(missing_ok=True)
+            if victims:
+                self.timeline.note("kill", f"{', '.join(victims)} at {stage}")
+                return Killed(stage, tuple(victims))
+            # It died with one that was killed a moment before, or whom it was armed for is away just now.
+            self._arm(stage)
+        return None
+
+    def _arm(self, stage: str) -> None:
+        (self._folder / "armed" / stage).touch()
+
+    def _disarm(self, stage: str) -> None:
+        (self._folder / "armed" / stage).unlink(missing_ok=True)
+        for held in (self._folder / "held").glob(f"{stage}@*"):
+            held.unlink(missing_ok=True)
 
     def is_realtime_after(self, at: float) -> bool:
         """Whether what is live of every realtime feed was made by the vendor after ``at``."""
@@ -237,21 +274,6 @@ class Campaign:
         finally:
             os.environ.clear()
             os.environ.update(before)
-
-    def _held_at(self, stage: str) -> Path | None:
-        """The sign of the process that has come to a stage; None where none did in time."""
-        armed = self._folder / "armed" / stage
-        armed.touch()
-        deadline = time.monotonic() + REACHED_WITHIN_S
-        while time.monotonic() < deadline:
-            for held in (self._folder / "held").glob(f"{stage}@*"):
-                return held
-            time.sleep(POLL_S)
-        armed.unlink(missing_ok=True)
-        # It may have been taken in the last moment.
-        for held in (self._folder / "held").glob(f"{stage}@*"):
-            return held
-        return None
 
 
 def _seconds(value: float | None) -> str:

@@ -33,7 +33,7 @@ REALTIME = tuple(names.realtime_publication(e, f) for e in EDITIONS for f in REA
 SCHEDULES = tuple(names.schedule_publication(e) for e in EDITIONS)
 STABLE = (*(f"{name}.{x}" for name in REALTIME for x in ("pb", "json")), *(f"{name}.zip" for name in SCHEDULES))
 FILES_EVERY_S = 0.01
-URLS_EVERY_S = 0.25
+URLS_EVERY_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)

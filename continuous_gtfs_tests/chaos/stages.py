@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from continuous_gtfs.demo.commands import CODE_REALTIME, CODE_SCHEDULE, DAEMON, POSTGRES, WEBSERVER
 from continuous_gtfs_tests.chaos.supervised import BACKEND, CONTAINER, EVERYTHING, WARM, WORKER
 
-_CODE = ("fetch", "archive_bytes.inside", "archive_bytes", "archive_record.inside", "archive_record")
-_CODE = (*_CODE, "archive_newest.inside", "archive_newest")
+_ARCHIVE = ("archive_bytes.inside", "archive_bytes", "archive_record.inside", "archive_record")
+_CODE = ("fetch", *_ARCHIVE, "archive_newest.inside", "archive_newest")
 _DAEMON = ("report", "cursor", "ask", "launch")
 _PUBLISH = ("upload.inside", "upload", "pointer.inside", "pointer", "stable_url.inside", "stable_url")
 _WORKER = {
@@ -29,7 +29,7 @@ _CODE_OF = {"realtime": CODE_REALTIME, "schedule": CODE_SCHEDULE}
 # The process that is at the stage dies most often.
 _SELF_SHARE = 0.4
 _WEBSERVER_TOO = 0.08
-_BURSTS = (1, 2, 4, 6)
+_BURSTS = (1, 1, 4, 8, 12)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +44,19 @@ class Kill:
         return self.stage.partition(".")[0]
 
 
-def bursts(seed: int, stages: tuple[str, ...] = STAGES) -> Iterator[tuple[Kill, ...]]:
-    """Kills without end: those of ``plan``, some alone and some a few in a row with no time to recover."""
+def bursts(seed: int, stages: tuple[str, ...] = STAGES, *, longest: int = max(_BURSTS)) -> Iterator[tuple[Kill, ...]]:
+    """Kills without end: those of ``plan``, some alone and some a few in a row with no time to recover.
+
+    Args:
+        seed: Of the plan.
+        stages: Those of the plan.
+        longest: No more than so many in a row.
+    """
     chance, kills = random.Random(seed), plan(seed, stages)
     while True:
-        yield tuple(itertools.islice(kills, chance.choice(_BURSTS)))
+        count = min(chance.choice(_BURSTS), longest)
+        # A stage that comes again so soon, at the turn of the plan, is left for another time.
+        yield tuple({kill.stage: kill for kill in itertools.islice(kills, count)}.values())
 
 
 def plan(seed: int, stages: tuple[str, ...] = STAGES) -> Iterator[Kill]:

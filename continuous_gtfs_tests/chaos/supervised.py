@@ -136,7 +136,7 @@ class SupervisedPlatform(Platform):
                 found = [p for name in RESTARTED if name in self.names and self._runs(name) for p in self._tree(name)]
                 return found
             case "run worker":
-                return [psutil.Process(held)] if held is not None and psutil.pid_exists(held) else []
+                return [psutil.Process(held)] if held is not None and is_running(held) else []
             case "warm process":
                 return [p for p in self._tree(commands.DAEMON) if _is_warm(p)]
             case "postgres backend":
@@ -194,6 +194,14 @@ class SupervisedPlatform(Platform):
         elif (child := self._children.pop(name, None)) is not None and child.process is not None:
             child.process.wait()
             self._forget(child.process.pid)
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process is there and has not ended; one that has ended is there until its parent asks for it."""
+    try:
+        return is_alive(psutil.Process(pid))
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _is_warm(process: psutil.Process) -> bool:

@@ -69,5 +69,5 @@ class Vendor:
             headers={"Content-Type": "application/json"},
             method=method,
         )
-        with urllib.request.urlopen(request, timeout=5) as response:
+        with urllib.request.urlopen(request, timeout=20) as response:
             return json.loads(response.read() or b"null")
