@@ -11,9 +11,11 @@ import functools
 import logging
 import os
 import signal
+import sys
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Self
 
 import yaml  # type: ignore[import-untyped]
@@ -44,6 +46,8 @@ _log = logging.getLogger("dagster.continuous_gtfs.launcher")
 # Within it by code location, of those that have settings of their own; the others share one.
 _warm_processes: weakref.WeakKeyDictionary[DagsterInstance, dict[str, WarmProcess]] = weakref.WeakKeyDictionary()
 _SHARED = ""
+# Started as this script, or as the module of this name.
+WEB_SERVER = "dagster-webserver"
 # It answers from its memory.
 CODE_SERVER_ANSWERS_WITHIN_S = 5
 _lock = threading.Lock()
@@ -52,8 +56,9 @@ _lock = threading.Lock()
 class WarmRunLauncher(DefaultRunLauncher):
     """Forks the runs of some code locations from a warm process.
 
-    The process is started by the first run that is launched here, so only in processes that launch runs: the daemon,
-    and the web server once somebody starts a run by hand.
+    The process is started by the first run that is launched here, so only where runs are launched, which is the daemon.
+    What somebody starts in the web interface is the code server's: a web server has not the settings of the code, and
+    a fork of it would run another agency's, or keep things for as long as nobody has said.
 
     Args:
         modules: Modules of code locations, as their code servers are told them with ``-m``.
@@ -217,7 +222,7 @@ class WarmRunLauncher(DefaultRunLauncher):
     def _forked_module(self, run: DagsterRun) -> str | None:
         """The module whose warm process may fork the run; None where its code server has to start it."""
         module, origin = _module(run), run.job_code_origin
-        if module is None or origin is None or module not in self._modules:
+        if module is None or origin is None or module not in self._modules or _is_web_server():
             return None
         # Code in another image is not the code that is loaded here.
         is_same_image = origin.repository_origin.container_image == os.environ.get("DAGSTER_CURRENT_IMAGE")
@@ -242,6 +247,11 @@ def _launcher(block: Mapping[str, Any] | None) -> RunLauncher | None:
         return None
     data = ConfigurableClassData(block["module"], block["class"], yaml.safe_dump(dict(block.get("config", {}))))
     return data.rehydrate(as_type=RunLauncher)  # type: ignore[type-abstract]
+
+
+def _is_web_server() -> bool:
+    script = Path(sys.argv[0])
+    return WEB_SERVER in (script.name, script.parent.name.replace("_", "-"))
 
 
 def _module(run: DagsterRun) -> str | None:

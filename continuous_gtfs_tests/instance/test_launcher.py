@@ -15,6 +15,7 @@ from dagster import DagsterRunStatus
 from dagster._core.launcher.base import LaunchRunContext, WorkerStatus
 from dagster._serdes import serialize_value
 
+from continuous_gtfs.demo import commands
 from continuous_gtfs.instance.forked_run import WORKER_TAG, Worker, started_at
 from continuous_gtfs.instance.launcher import WarmRunLauncher
 from continuous_gtfs.instance.warm import NotWarmError, WarmProcess
@@ -40,6 +41,19 @@ def test_the_first_run_does_not_wait_for_the_warm_process(station: Station) -> N
 def test_a_run_of_another_module_is_started_by_its_code_server(station: Station) -> None:
     station.warm_up()
     station.launcher._modules = frozenset({"another_module"})
+    run = station.ended(station.launch("say_job"))
+    assert (run.status, WORKER_TAG in run.tags) == (DagsterRunStatus.SUCCESS, False)
+
+
+@pytest.mark.parametrize(
+    "script", [commands.webserver(host="", port=1, workspace="")[0], "dagster_webserver/__main__.py"]
+)
+def test_a_run_that_is_started_in_the_web_interface_has_the_settings_of_its_code_server(
+    script: str, station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A web server has not those of the code: not the agency's, and no token."""
+    station.warm_up()
+    monkeypatch.setattr(sys, "argv", [f"/venv/bin/{script}", "-h", "0.0.0.0"])
     run = station.ended(station.launch("say_job"))
     assert (run.status, WORKER_TAG in run.tags) == (DagsterRunStatus.SUCCESS, False)
 
