@@ -20,6 +20,13 @@ PORT = 9464
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=click.IntRange(1, 65535), default=PORT, show_default=True)
 @click.option(
+    "--cached",
+    type=click.FloatRange(min=0),
+    default=10.0,
+    show_default=True,
+    help="Seconds for which what was read is handed out again.",
+)
+@click.option(
     "--textfile",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write this file once and end, for node_exporter's textfile collector; its name ends in .prom.",
@@ -31,7 +38,7 @@ PORT = 9464
     metavar="NAME",
     help="An agency as in CONTINUOUS_GTFS_AGENCY, which is taken where none is given; may be given several times.",
 )
-def metrics(host: str, port: int, textfile: Path | None, agencies: tuple[str, ...]) -> None:
+def metrics(host: str, port: int, cached: float, textfile: Path | None, agencies: tuple[str, ...]) -> None:
     """Serve metrics for Prometheus at http://HOST:PORT/metrics, until it is ended.
 
     Reads Dagster's storage in DAGSTER_HOME and the stores. What cannot be read is said to be down, in
@@ -39,17 +46,23 @@ def metrics(host: str, port: int, textfile: Path | None, agencies: tuple[str, ..
     """
     from continuous_gtfs.metrics import exposition
 
-    readings = _readings(agencies)
+    found = readings(agencies)
+    found.cached_s = cached
     if textfile is not None:
-        exposition.write_textfile(textfile, readings.current)
+        exposition.write_textfile(textfile, found.current)
         return
-    with exposition.endpoint(readings.current, host=host, port=port) as server:
+    with exposition.endpoint(found.current, host=host, port=port) as server:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         click.echo(f"http://{host}:{server.server_port}/metrics")
         server.serve_forever()
 
 
-def _readings(agencies: tuple[str, ...]) -> Readings:
+def readings(agencies: tuple[str, ...]) -> Readings:
+    """All that is read, of the agencies of these names, as the environment says where.
+
+    Raises:
+        ConfigurationError: There is no such agency.
+    """
     from continuous_gtfs.agencies.agency import load_agency
     from continuous_gtfs.definitions.settings import agency_name
     from continuous_gtfs.defs.metrics_published import archive_samples, published_samples
