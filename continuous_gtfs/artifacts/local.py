@@ -100,16 +100,14 @@ class LocalStore:
             "cache_control": cache_control,
         }
         with _explained("write", path):
+            if if_generation is None:
+                # Before anything is written; it is looked at once more below, where nobody else can write.
+                self._confirm_generation(path, None)
             self._sweep()
             with self._written(data) as (descriptor, incoming), self._locked(key), self.folders_locked():
                 _make_folder(path.parent)
-                before = _file_status(path)
+                before = self._confirm_generation(path, if_generation)
                 found = _generation(before) if before else None
-                if found != if_generation:
-                    raise PreconditionFailedError(
-                        f"{path} is at generation {found or 'none'}, not {if_generation or 'none'}: "
-                        "another writer was first"
-                    )
                 after = _date(descriptor, later_than=before)
                 known = self._read_sidecar(key)
                 self._write_sidecar(
@@ -181,6 +179,15 @@ class LocalStore:
                     if not name.startswith(".")
                 ]
         yield from sorted(key for key in keys if key.startswith(prefix))
+
+    def _confirm_generation(self, path: Path, expected: str | None) -> os.stat_result | None:
+        status = _file_status(path)
+        found = _generation(status) if status else None
+        if found != expected:
+            raise PreconditionFailedError(
+                f"{path} is at generation {found or 'none'}, not {expected or 'none'}: another writer was first"
+            )
+        return status
 
     def _path(self, key: str) -> Path:
         return self.root / validate_key(key)

@@ -38,13 +38,11 @@ class PublishedSnapshots:
                 f"were handed in as {snapshot.body_bytes} bytes with digest {snapshot.body_digest}; nothing was stored"
             )
         key = snapshot_key(snapshot)
-        if self._store.stat(key) is not None:
-            return
         data = orjson.dumps(snapshot.to_dict()) + b"\n" + body
         try:
             self._store.replace(key, data, if_generation=None, content_type="application/octet-stream")
         except PreconditionFailedError:
-            # Another run has kept it between the two calls.
+            # It is kept already.
             return
 
     def hours(self, environment: str, feed: str) -> list[datetime]:

@@ -68,7 +68,8 @@ def publish_feed(
     publisher = artifacts.publisher()
     objects, label = _encode(agency, transformed, feed)
     order = _order(transformed.versions[feed])
-    live = publisher.current(name)
+    seen = publisher.look(name)
+    live = seen.manifest
     is_live = live is not None and live.label == label
     accepted: dict[str, str] = {}
     # A late run of a version that was overtaken is superseded, whatever the guards would say of it by now.
@@ -94,6 +95,7 @@ def publish_feed(
         manifest={**_facts(transformed, steps, context.run.run_id, accepted), AGE_HISTORY_FACT: ages.to_text()},
         now=now,
         keep_versions=agency.keep_realtime_versions,
+        seen=seen,
     )
     if publication.outcome == "superseded":
         context.log.warning("%s: not moved, %s is newer", name, publication.manifest.label)

@@ -5,14 +5,19 @@ Not here: whether the result is fit to be published (``realtime_guards``), and p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from typing import Any
 
 from dagster import AssetExecutionContext
 from google.transit.gtfs_realtime_pb2 import FeedMessage
 
 from continuous_gtfs import names
+from continuous_gtfs.artifacts.archive import Archive
+from continuous_gtfs.artifacts.opening import open_store
+from continuous_gtfs.artifacts.together import together
 from continuous_gtfs.defs.published_schedule import PublishedSchedule, read_published_schedule
 from continuous_gtfs.defs.resources import Artifacts
 from continuous_gtfs.errors import ConfigurationError
@@ -65,27 +70,24 @@ def transform(
         StepFailedError: A step failed.
     """
     archive = artifacts.archive()
-    versions: dict[str, FeedVersion] = {}
-    for feed in feeds:
-        asked_for = context.run.tags.get(names.version_tag(feed))
-        # A run that a person starts names no version: it takes the newest.
-        version = archive.find(environment, feed, asked_for) if asked_for else archive.latest(environment, feed)
-        if version is not None:
-            versions[feed] = version
-        elif asked_for:
-            raise ConfigurationError(f"the archive has no version {asked_for} of {environment}/{feed}")
-    if not versions:
+    # A run that a person starts names no version: it takes the newest.
+    asked_for = {feed: context.run.tags.get(names.version_tag(feed)) for feed in feeds}
+    wanted = published_feeds_wanted(steps)
+    calls: list[Callable[[], Any]] = [
+        *(partial(_fetched, archive, environment, feed, asked_for[feed]) for feed in feeds),
+        *(partial(_live_feed, artifacts, environment, feed) for feed in wanted),
+        partial(read_published_schedule, artifacts, environment),
+    ]
+    *found, schedule = together(open_store(artifacts.archive_url), calls)
+    fetched = {feed: each for feed, each in zip(feeds, found[: len(feeds)], strict=True) if each is not None}
+    if not fetched:
         raise ConfigurationError(
             f"no realtime feed of {environment} has been fetched yet: see the tick of "
             f"{names.sensor_name('realtime', environment)}"
         )
-    bodies = {feed: archive.read(version) for feed, version in versions.items()}
-    schedule = read_published_schedule(artifacts, environment)
-    live = {
-        feed: found
-        for feed in published_feeds_wanted(steps)
-        if (found := _live_feed(artifacts, environment, feed)) is not None
-    }
+    versions = {feed: version for feed, (version, _) in fetched.items()}
+    bodies = {feed: body for feed, (_, body) in fetched.items()}
+    live = {feed: each for feed, each in zip(wanted, found[len(feeds) :], strict=True) if each is not None}
     at = datetime.now(UTC)
     made = make_feeds(
         environment,
@@ -97,6 +99,14 @@ def transform(
     )
     labels = {feed: label for feed, (label, _) in live.items()}
     return Transformed(at, versions, made.feeds, made.results, schedule, made.raw, made.duplicates, labels)
+
+
+def _fetched(archive: Archive, environment: str, feed: str, asked_for: str | None) -> tuple[FeedVersion, bytes] | None:
+    """A version and its bytes; None where none was asked for and none has been fetched."""
+    version = archive.find(environment, feed, asked_for) if asked_for else archive.latest(environment, feed)
+    if version is None and asked_for:
+        raise ConfigurationError(f"the archive has no version {asked_for} of {environment}/{feed}")
+    return None if version is None else (version, archive.read(version))
 
 
 def _live_feed(artifacts: Artifacts, environment: str, feed: str) -> tuple[str, FeedMessage] | None:
