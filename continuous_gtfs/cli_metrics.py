@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +14,11 @@ import click
 
 if TYPE_CHECKING:
     from continuous_gtfs.metrics.readings import Readings
+    from continuous_gtfs.metrics.samples import Sample
 
 PORT = 9464
+# Nobody waits for a file as Prometheus does for an answer.
+TEXTFILE_WAIT_S = 60.0
 
 
 @click.command()
@@ -46,18 +51,20 @@ def metrics(host: str, port: int, cached: float, textfile: Path | None, agencies
     """
     from continuous_gtfs.metrics import exposition
 
-    found = readings(agencies)
-    found.cached_s = cached
-    if textfile is not None:
-        exposition.write_textfile(textfile, found.current)
-        return
-    with exposition.endpoint(found.current, host=host, port=port) as server:
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-        click.echo(f"http://{host}:{server.server_port}/metrics")
-        server.serve_forever()
+    with readings(agencies) as found:
+        if textfile is not None:
+            found.wait_s = TEXTFILE_WAIT_S
+            exposition.write_textfile(textfile, found.current)
+            return
+        found.cached_s = cached
+        with exposition.endpoint(found.current, host=host, port=port) as server:
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+            click.echo(f"http://{host}:{server.server_port}/metrics")
+            server.serve_forever()
 
 
-def readings(agencies: tuple[str, ...]) -> Readings:
+@contextmanager
+def readings(agencies: tuple[str, ...]) -> Iterator[Readings]:
     """All that is read, of the agencies of these names, as the environment says where.
 
     Raises:
@@ -72,20 +79,19 @@ def readings(agencies: tuple[str, ...]) -> Readings:
 
     loaded = [load_agency(name) for name in agencies or (agency_name(),)]
     archive, published = (os.environ.get(f"CONTINUOUS_GTFS_{name}", "") for name in ("ARCHIVE", "PUBLISHED"))
-    database = DatabasePart(loaded)
-    return Readings(
-        parts=[
-            Part(name="database", read=database.read, up=catalogue.DATABASE_UP),
-            Part(
-                name="published",
-                read=lambda _: published_samples(loaded, published),
-                up=catalogue.STORE_UP,
-                up_labels=("published",),
-            ),
-            Part(
-                name="archive", read=lambda _: archive_samples(archive), up=catalogue.STORE_UP, up_labels=("archive",)
-            ),
-        ],
-        always=release_samples(os.environ),
-        tell=lambda told: click.echo(told, err=True),
-    )
+    stores: dict[str, Callable[[float], list[Sample]]] = {
+        "published": lambda _: published_samples(loaded, published),
+        "archive": lambda _: archive_samples(archive),
+    }
+    with DatabasePart(loaded) as database:
+        yield Readings(
+            parts=[
+                Part(name="database", read=database.read, up=catalogue.DATABASE_UP),
+                *(
+                    Part(name=name, read=read, up=catalogue.STORE_UP, up_labels=(name,))
+                    for name, read in stores.items()
+                ),
+            ],
+            always=release_samples(os.environ),
+            tell=lambda told: click.echo(told, err=True),
+        )

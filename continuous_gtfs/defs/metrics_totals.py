@@ -34,7 +34,7 @@ SCHEMA = 1
 KEPT_EVERY_S = 60.0
 # The first look counts no more than this of what was before it.
 FIRST_EVENTS, FIRST_TICKS = 10_000, 1_000
-ROWS_A_LOOK, RUNS_A_BATCH, SECONDS_A_LOOK = 5_000, 50, 5.0
+ROWS_A_LOOK, RUNS_A_BATCH, SECONDS_A_LOOK = 5_000, 20, 2.0
 # Rows get their number before they can be seen: one that is younger may have a neighbour that is still to come.
 SETTLED_AFTER_S = 3.0
 # A tick that began so long ago, in seconds, and has no end died with its daemon.

@@ -39,7 +39,6 @@ from continuous_gtfs.defs.metrics_totals import KEY, SETTLED_AFTER_S
 from continuous_gtfs.defs.resources import Artifacts
 from continuous_gtfs.demo.ports import HOST, Ports
 from continuous_gtfs.demo.postgres import EmbeddedPostgres
-from continuous_gtfs.metrics.readings import Readings
 from continuous_gtfs_tests.defs.conftest import Bench
 from continuous_gtfs_tests.defs.pipeline_runs import run_realtime, run_schedule
 from continuous_gtfs_tests.end_to_end.deployment import wait_for
@@ -76,8 +75,12 @@ class Site:
 
     def counted(self, folder: Path) -> Scrape:
         """What is counted once all rows are old enough to be."""
-        part = DatabasePart([load_agency(DEFAULT_AGENCY)])
-        return as_scraped(part.read(datetime.now(UTC).timestamp() + SETTLED_AFTER_S), folder)
+        with DatabasePart([load_agency(DEFAULT_AGENCY)]) as part:
+            return as_scraped(part.read(settled()), folder)
+
+
+def settled() -> float:
+    return datetime.now(UTC).timestamp() + SETTLED_AFTER_S
 
 
 def note_sensor(instance: DagsterInstance, name: str, cursor: str, statuses: list[TickStatus]) -> None:
@@ -142,11 +145,10 @@ def site(made: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
     return made
 
 
-def fresh_readings() -> Readings:
-    """As an endpoint has them, without the time for which they are kept."""
-    found = readings(())
-    found.cached_s = 0.0
-    return found
+def read_all(folder: Path) -> Scrape:
+    """All parts, as a new endpoint reads them at its first scrape."""
+    with readings(()) as found:
+        return as_scraped(found.current(), folder)
 
 
 @contextmanager
@@ -177,7 +179,7 @@ def test_what_runs_have_done_is_counted_to_the_last_one(site: Site, tmp_path: Pa
 
 
 def test_what_is_live_is_told_from_its_manifests(site: Site, tmp_path: Path) -> None:
-    scrape = as_scraped(fresh_readings().current(), tmp_path)
+    scrape = read_all(tmp_path)
     assert value(scrape, "published", **VEHICLES) == 1
     assert value(scrape, "published", **(VEHICLES | {"environment": "qa"})) == 0
     assert value(scrape, "live_entities", **VEHICLES) == 2
@@ -238,19 +240,20 @@ def test_totals_stay_when_runs_are_removed_and_another_process_goes_on_from_them
 
 
 def test_another_database_under_the_same_name_begins_anew(site: Site, tmp_path: Path) -> None:
-    part, now = DatabasePart([load_agency(DEFAULT_AGENCY)]), datetime.now(UTC).timestamp() + SETTLED_AFTER_S
-    assert value(as_scraped(part.read(now), tmp_path), "runs_total", **REALTIME, status="success") == 1
-    with DagsterInstance.from_config(site.settings["DAGSTER_HOME"]) as instance:
-        instance.run_storage.set_cursor_values({KEY: "{}"})
-    # All that is still there is counted, once.
-    assert value(as_scraped(part.read(now), tmp_path), "runs_total", **REALTIME, status="success") == 1
+    with DatabasePart([load_agency(DEFAULT_AGENCY)]) as part:
+        for _ in range(2):
+            scrape = as_scraped(part.read(settled()), tmp_path)
+            assert value(scrape, "runs_total", **REALTIME, status="success") == 1
+            with DagsterInstance.from_config(site.settings["DAGSTER_HOME"]) as instance:
+                # As where there is nothing yet: what is there is counted, and once.
+                instance.run_storage.set_cursor_values({KEY: "{}"})
 
 
 def test_without_a_database_the_rest_is_told_and_no_password(
     site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with another_database(monkeypatch):
-        scrape = as_scraped(fresh_readings().current(), tmp_path)
+        scrape = read_all(tmp_path)
     assert value(scrape, "database_up") == 0
     assert value(scrape, "published", **VEHICLES) == 1
     assert value(scrape, "runs_total", **REALTIME, status="success") is None
@@ -261,7 +264,7 @@ def test_without_a_database_the_rest_is_told_and_no_password(
 
 def test_without_a_store_the_rest_is_told(site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CONTINUOUS_GTFS_PUBLISHED", "")
-    scrape = as_scraped(fresh_readings().current(), tmp_path)
+    scrape = read_all(tmp_path)
     assert value(scrape, "store_up", store="published") == 0
     assert (value(scrape, "database_up"), value(scrape, "store_up", store="archive")) == (1, 1)
 
