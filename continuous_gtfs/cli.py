@@ -22,6 +22,7 @@ from continuous_gtfs.errors import (
     StepDefinitionError,
     UnreadableMessageError,
 )
+from continuous_gtfs.foreign_text import shown
 
 USER_ERROR = 2
 FAILED = 1
@@ -281,5 +282,5 @@ def _required(name: str) -> str:
 
 
 def _fail(message: str, code: int) -> None:
-    sys.stderr.write(f"error: {' '.join(message.split())}\n")
+    sys.stderr.write(f"error: {' '.join(shown(message).split())}\n")
     raise SystemExit(code)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from continuous_gtfs.errors import ConfigurationError, FeedStructureError, StoreError
+
+# What JSON lets stand: control characters of one byte or two, marks that turn text around, separators of lines.
+_OBEYED = re.compile(r"[\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
 
 
 def read_feed(path: Path) -> bytes:
@@ -94,8 +98,12 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def json_bytes(document: Any) -> bytes:
-    """A JSON document for people and programs: indented, with a line end."""
-    return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
+    """A JSON document for people and programs: indented, with a line end.
+
+    Letters stand as they are; what a terminal would obey is written as an escape.
+    """
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    return (_OBEYED.sub(lambda match: f"\\u{ord(match[0]):04x}", text) + "\n").encode()
 
 
 def look_here() -> None:

@@ -20,11 +20,20 @@ A transient error may pass by itself: the same run again can succeed.
 
 from typing import Any
 
+from continuous_gtfs.foreign_text import shown
+
 
 class ContinuousGtfsError(Exception):
-    """Base of every error that this package raises on purpose; the message says what, where, what to do."""
+    """Base of every error that this package raises on purpose; the message says what, where, what to do.
+
+    It quotes names, ids and cells of feeds, and goes to logs, alerts, the web interface and terminals: as text it is
+    one line of bounded length, with nothing in it that any of them obeys.
+    """
 
     can_rerun_help: bool = False
+
+    def __str__(self) -> str:
+        return shown(super().__str__())
 
 
 class PermanentError(ContinuousGtfsError):

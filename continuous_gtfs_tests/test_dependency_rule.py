@@ -14,12 +14,13 @@ import pytest
 import continuous_gtfs
 
 PACKAGE = Path(continuous_gtfs.__file__).parent
-FOUNDATION = {"versions", "errors", "names", "pipeline_version"}
+FOUNDATION = {"versions", "errors", "names", "pipeline_version", "foreign_text"}
 PURE = {"agencies", "alerts", "metrics", "realtime", "gtfs", "pipeline", "pims", "artifacts"} | FOUNDATION
 
 # Layer: the other layers it may import. `continuous_gtfs` itself holds the version and may be imported by all.
 MAY_IMPORT: dict[str, set[str]] = {
-    "errors": set(),
+    "foreign_text": set(),
+    "errors": {"foreign_text"},
     "versions": set(),
     "names": set(),
     "pipeline_version": set(),

@@ -7,9 +7,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from continuous_gtfs.alerts.problems import Change, Notice, Problem, Severity
+from continuous_gtfs.foreign_text import shown
 
 MOST_TOLD = 10
 _LONGEST = 300
+_NO_WIDTH = "\u200b"
 _MARKS = {Change.BEGAN: "began", Change.STILL: "still so", Change.ENDED: "ended"}
 
 
@@ -60,9 +62,14 @@ def _paragraph(notice: Notice, ui_url: str) -> str:
 
 
 def _shown(told: str) -> str:
-    """On one line and of bounded length, with a space for what a reader would obey."""
-    plain = "".join(character if character.isprintable() else " " for character in told)
-    return plain if len(plain) <= _LONGEST else plain[: _LONGEST - 1] + "…"
+    """On one line and of bounded length; what a chat makes of a text, a mention, a link or a picture, is undone.
+
+    Webhooks that Slack is compatible with belong to Mattermost, Discord and others too, which read Markdown.
+    """
+    plain = shown(told, characters=_LONGEST)
+    for what in ("@", "://", "www.", "]("):
+        plain = plain.replace(what, f"{what[0]}{_NO_WIDTH}{what[1:]}")
+    return plain
 
 
 def _slack(told: str) -> str:
@@ -76,4 +83,5 @@ def _utc(at: float) -> str:
 
 def line(problem: Problem) -> str:
     """An open problem as a line of a terminal."""
-    return f"{problem.severity.value:8} {_utc(problem.since)}  {_shown(problem.subject)}: {_shown(problem.summary)}"
+    subject, summary = (shown(text, characters=_LONGEST) for text in (problem.subject, problem.summary))
+    return f"{problem.severity.value:8} {_utc(problem.since)}  {subject}: {summary}"

@@ -14,11 +14,6 @@ from dagster import (
     AssetCheckSeverity,
     AssetCheckSpec,
     DagsterRun,
-    MetadataValue,
-    TableColumn,
-    TableMetadataValue,
-    TableRecord,
-    TableSchema,
 )
 
 from continuous_gtfs import names
@@ -26,6 +21,7 @@ from continuous_gtfs.agencies.agency import Agency
 from continuous_gtfs.artifacts.manifest import Manifest, Order, is_older
 from continuous_gtfs.defs import keys
 from continuous_gtfs.defs.realtime_transform import Transformed
+from continuous_gtfs.defs.tables import Record, table
 from continuous_gtfs.errors import ConfigurationError
 from continuous_gtfs.gtfs.checks.accept import accepted_names
 from continuous_gtfs.pipeline.step import Step
@@ -44,7 +40,6 @@ _COLUMNS = {
     "unit": "string",
     "message": "string",
 }
-_SCHEMA = TableSchema(columns=[TableColumn(name, kind) for name, kind in _COLUMNS.items()])
 
 
 def guards_spec(environment: str, feed: str) -> AssetCheckSpec:
@@ -123,7 +118,7 @@ def check_result(
         severity=AssetCheckSeverity.WARN if only_warns else AssetCheckSeverity.ERROR,
         description=description,
         metadata={
-            "guards": _table(guards, accepts),
+            "guards": table(_COLUMNS, [_record(guard, accepts) for guard in guards]),
             **({"failed": ", ".join(guard.guard for guard in failed)} if failed else {}),
         },
     )
@@ -142,22 +137,16 @@ def _told(guards: Iterable[GuardResult]) -> str:
     return "; ".join(f"{guard.guard}: {guard.message}" for guard in guards)
 
 
-def _table(guards: Sequence[GuardResult], accepts: Collection[str]) -> TableMetadataValue:
-    return MetadataValue.table(records=[_record(guard, accepts) for guard in guards], schema=_SCHEMA)
-
-
-def _record(guard: GuardResult, accepts: Collection[str]) -> TableRecord:
+def _record(guard: GuardResult, accepts: Collection[str]) -> Record:
     if guard.passed:
         result = "holds" if guard.value is not None else "not asked"
     else:
         result = "accepted" if guard.guard in accepts else "fails"
-    return TableRecord(
-        {
-            "guard": guard.guard,
-            "result": result,
-            "value": "" if guard.value is None else guard.value,
-            "threshold": "" if guard.threshold is None else guard.threshold,
-            "unit": guard.unit,
-            "message": guard.message,
-        }
-    )
+    return {
+        "guard": guard.guard,
+        "result": result,
+        "value": "" if guard.value is None else guard.value,
+        "threshold": "" if guard.threshold is None else guard.threshold,
+        "unit": guard.unit,
+        "message": guard.message,
+    }

@@ -23,10 +23,7 @@ from dagster import (
     ScheduleDefinition,
     ScheduleEvaluationContext,
     SkipReason,
-    TableColumn,
     TableMetadataValue,
-    TableRecord,
-    TableSchema,
     asset,
     define_asset_job,
     in_process_executor,
@@ -42,6 +39,7 @@ from continuous_gtfs.defs import keys
 from continuous_gtfs.defs.failures import REALTIME_RETRIES, failures_explained
 from continuous_gtfs.defs.realtime_samples import Sample, messages_of, prepared_schedule, take_sample
 from continuous_gtfs.defs.resources import Artifacts
+from continuous_gtfs.defs.tables import table
 from continuous_gtfs.errors import ConfigurationError
 from continuous_gtfs.realtime.validation import RealtimeReport, RuleFinding, validate_messages
 
@@ -49,15 +47,7 @@ NO_ERRORS_CHECK = "no_validator_errors"
 VALIDATION_POOL = "realtime_validation"
 
 _MAX_RUNTIME_S = 1_200
-_SCHEMA = TableSchema(
-    columns=[
-        TableColumn("rule", "string"),
-        TableColumn("severity", "string"),
-        TableColumn("count", "int"),
-        TableColumn("title", "string"),
-        TableColumn("sample", "string"),
-    ]
-)
+_COLUMNS = {"rule": "string", "severity": "string", "count": "int", "title": "string", "sample": "string"}
 _FINISHED = (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED)
 
 
@@ -200,18 +190,16 @@ def _told(report: RealtimeReport) -> str:
 
 
 def _table(report: RealtimeReport) -> TableMetadataValue:
-    return MetadataValue.table(
-        schema=_SCHEMA,
-        records=[
-            TableRecord(
-                {
-                    "rule": finding.rule,
-                    "severity": finding.severity,
-                    "count": finding.count,
-                    "title": finding.title,
-                    "sample": next(iter(finding.samples), ""),
-                }
-            )
+    return table(
+        _COLUMNS,
+        [
+            {
+                "rule": finding.rule,
+                "severity": finding.severity,
+                "count": finding.count,
+                "title": finding.title,
+                "sample": next(iter(finding.samples), ""),
+            }
             for finding in report.findings
         ],
     )

@@ -15,6 +15,7 @@ from continuous_gtfs import names
 from continuous_gtfs.artifacts.transformed import TransformedFeed, TransformedFeeds
 from continuous_gtfs.defs.resources import Operator
 from continuous_gtfs.errors import ConfigurationError, GateFailedError
+from continuous_gtfs.foreign_text import shown
 from continuous_gtfs.gtfs.checks import coverage, references, shrinkage
 from continuous_gtfs.gtfs.checks.accept import accepted_names
 from continuous_gtfs.gtfs.schedule_index import ScheduleIndex
@@ -42,6 +43,9 @@ class Verdict:
     accepted: Mapping[str, str]
     message: str
     metadata: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", shown(self.message))
 
     @property
     def blocks(self) -> bool:

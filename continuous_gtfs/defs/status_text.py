@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from continuous_gtfs.alerts.rendering import line
 from continuous_gtfs.defs.status import Publication, Run, Status, is_fresh
+from continuous_gtfs.foreign_text import printable
 
 
 def status_text(status: Status) -> str:
@@ -24,7 +25,7 @@ def status_text(status: Status) -> str:
         lines.append(f"failed ticks     {len(status.failed_ticks)}")
         lines += [f"  {line(tick)}" for tick in status.failed_ticks]
     lines += [f"{what} cannot be read: {' '.join(why.split())}" for what, why in status.unreadable.items()]
-    return "\n".join(lines) + "\n"
+    return "".join(f"{printable(line)}\n" for line in lines)
 
 
 def _publication(one: Publication) -> list[str]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 
-from dagster import MetadataValue, TableColumn, TableMetadataValue, TableRecord, TableSchema
+from dagster import TableMetadataValue
 
+from continuous_gtfs.defs.tables import Record, table
 from continuous_gtfs.pipeline.results import RowChanges, StepResult
 
 _STEPS = {
@@ -29,7 +30,6 @@ _ROWS = {
     "changed": "int",
     "removed_ids": "string",
 }
-_Record = dict[str, str | int | float]
 _FINDINGS = {"step": "string", "severity": "string", "finding": "string"}
 
 
@@ -42,7 +42,7 @@ def step_tables(results: Sequence[StepResult], *, feed: str | None = None) -> Ma
             feed, since what is about its sibling stands at the sibling; and its entities also after a step that
             changed none of them.
     """
-    tables: dict[str, tuple[Mapping[str, str], list[_Record]]] = {
+    tables: dict[str, tuple[Mapping[str, str], list[Record]]] = {
         "steps": (_STEPS, [_step(result) for result in results]),
         "step_rows": (
             _ROWS,
@@ -58,7 +58,7 @@ def step_tables(results: Sequence[StepResult], *, feed: str | None = None) -> Ma
             ],
         ),
     }
-    return {name: _table(columns, records) for name, (columns, records) in tables.items() if records or name == "steps"}
+    return {name: table(columns, records) for name, (columns, records) in tables.items() if records or name == "steps"}
 
 
 def step_summary(results: Sequence[StepResult]) -> str:
@@ -73,12 +73,7 @@ def step_summary(results: Sequence[StepResult]) -> str:
     return ", ".join([f"{sum(result.status == 'success' for result in results)} ok", *told])
 
 
-def _table(columns: Mapping[str, str], records: Sequence[_Record]) -> TableMetadataValue:
-    schema = TableSchema(columns=[TableColumn(name, kind) for name, kind in columns.items()])
-    return MetadataValue.table(records=[TableRecord(record) for record in records], schema=schema)
-
-
-def _step(result: StepResult) -> _Record:
+def _step(result: StepResult) -> Record:
     changes = result.changes.values()
     severities = Counter(finding.severity for finding in result.findings)
     return {
@@ -99,7 +94,7 @@ def _counted(result: StepResult, feed: str | None) -> Set[str]:
     return {feed} & (result.changes.keys() | result.rows_before.keys() | result.rows_after.keys())
 
 
-def _rows(result: StepResult, file: str) -> _Record:
+def _rows(result: StepResult, file: str) -> Record:
     found = result.changes.get(file, RowChanges())
     return {
         "step": result.name,

@@ -1,18 +1,12 @@
-"""Texts of feeds made harmless for where they are shown: whoever serves a feed decides what is in them.
-
-Imports nothing: the realtime location uses it too.
-"""
+"""Texts of feeds made harmless for where Markdown is shown: whoever serves a feed decides what is in them."""
 
 from __future__ import annotations
+
+from continuous_gtfs.foreign_text import printable
 
 _CHARACTERS = 100
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 ,;%/")
 _NO_WIDTH = "&#8203;"
-
-
-def printable(text: str) -> str:
-    """``text`` on one line, with a space for what a terminal or a log would obey: escapes, line breaks, bidi marks."""
-    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def escaped(text: object, *, characters: int = _CHARACTERS) -> str:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from continuous_gtfs.gtfs.escaping import printable
+from continuous_gtfs.foreign_text import printable
 from continuous_gtfs.pipeline.results import Finding, RowChanges, StepResult
 
 _HEADER = ("step", "status", "file", "removed", "added", "changed", "findings", "ms")

@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import AsyncIterator
+from textwrap import shorten
 
 import httpx
 
+from continuous_gtfs.foreign_text import printable
+
 _MARKUP = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype|!--|html|head|body|\?xml)", re.IGNORECASE)
-_TITLE = re.compile(rb"<title[^>]*>\s*([^<]{1,80})", re.IGNORECASE)
+_TITLE = re.compile(rb"<title[^>]{0,200}>([^<]*)<", re.IGNORECASE)
+_TITLE_CHARACTERS = 80
 _SNIFFED_BYTES = 4096
 
 
@@ -93,8 +97,10 @@ def _refuse_what_is_no_feed(body: bytes) -> None:
         raise UnusableBodyError("empty_body", "an empty body with status 200")
     if _MARKUP.match(body):
         title = _TITLE.search(body[:_SNIFFED_BYTES])
-        text = "".join(c if c.isprintable() else " " for c in title[1].decode("utf-8", "replace")) if title else ""
-        titled = f' titled "{text.strip()}"' if text.strip() else ""
+        # Whole words: of a secret that a page repeats no part may be left, for it would not be known for one.
+        words = printable(title[1].decode("utf-8", "replace")) if title else ""
+        text = shorten(words, _TITLE_CHARACTERS, placeholder="")
+        titled = f' titled "{text}"' if text else ""
         raise UnusableBodyError("html_instead_of_feed", f"a web page{titled} with status 200")
 
 

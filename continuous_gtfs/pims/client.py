@@ -37,6 +37,7 @@ MAX_REDIRECTS = 3
 # A connection is used again for the requests around a due version and for no longer: common servers close idle ones
 # after 2 or 5 s, and a request that is sent just then gets no answer.
 KEPT_OPEN_S = 1.5
+_LONGEST_VALIDATOR = 500
 _REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
 _USUAL_HEADERS = {"Accept-Encoding": "gzip", "User-Agent": f"continuous-gtfs/{__version__}"}
 _log = logging.getLogger(__name__)
@@ -117,6 +118,8 @@ class PimsClient:
             outcome = await self._outcome(self._http, source, secrets, etag, last_modified)
             if isinstance(outcome, CouldNotTell) and outcome.kind == "unauthorized":
                 outcome = await self._again_if_rotated(outcome, source, secrets, etag, last_modified)
+        if isinstance(outcome, Body) and secrets.are_in(outcome.body):
+            outcome = CouldNotTell("repeats_secret", "the body repeats a secret of the request, so it is not kept")
         if isinstance(outcome, CouldNotTell):
             outcome = CouldNotTell(
                 kind=outcome.kind,
@@ -125,12 +128,11 @@ class PimsClient:
                 retry_after_s=outcome.retry_after_s,
             )
         elif isinstance(outcome, Body):
-            # Validators are kept in cursors and records; one that repeats a secret is not worth keeping.
-            etag, last_modified = (
-                value if value is None or secrets.redact(value) == value else None
-                for value in (outcome.etag, outcome.last_modified)
+            outcome = Body(
+                outcome.body,
+                _worth_keeping(outcome.etag, secrets),
+                _worth_keeping(outcome.last_modified, secrets),
             )
-            outcome = Body(outcome.body, etag, last_modified)
         _log.debug("%s: %s", source.feed_id, secrets.redact(repr(outcome)))
         return outcome
 
@@ -270,6 +272,13 @@ class PimsClient:
 def _ssl_context() -> ssl.SSLContext:
     """Loading the certificates costs tens of milliseconds, and a client is made in every sensor tick."""
     return httpx.create_ssl_context()
+
+
+def _worth_keeping(validator: str | None, secrets: RememberingSecrets) -> str | None:
+    """A validator goes into cursors and records: not one that repeats a secret, nor one that is a text of its own."""
+    if validator is None or len(validator) > _LONGEST_VALIDATOR or secrets.redact(validator) != validator:
+        return None
+    return validator
 
 
 def _conditions(etag: str | None, last_modified: str | None) -> dict[str, str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from continuous_gtfs.foreign_text import shown
+
 
 @dataclass(frozen=True, slots=True)
 class Body:
@@ -34,8 +36,8 @@ class CouldNotTell:
             ``server_error``,
             ``too_many_requests``, ``unauthorized``, ``not_found``, ``client_error``, ``unexpected_status``,
             ``unexpected_not_modified``, ``redirect_refused``, ``target_refused``, ``too_large``, ``truncated``,
-            ``empty_body``, ``html_instead_of_feed``, ``bad_encoding``.
-        reason: One sentence for an operator, with the feed's name; never holds a secret.
+            ``empty_body``, ``html_instead_of_feed``, ``bad_encoding``, ``repeats_secret``.
+        reason: One sentence for an operator, with the feed's name; never holds a secret, nor what a log would obey.
         is_permanent: The same request again ends the same way until a person changes something.
         retry_after_s: How long the vendor asked to be left alone, not bounded here; None when it did not ask.
     """
@@ -44,6 +46,9 @@ class CouldNotTell:
     reason: str
     is_permanent: bool = False
     retry_after_s: float | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reason", shown(self.reason))
 
 
 FetchOutcome = Body | NotModified | CouldNotTell

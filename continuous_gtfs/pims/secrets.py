@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from base64 import b64encode
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 from urllib.parse import quote, quote_plus
 
@@ -10,6 +12,8 @@ from continuous_gtfs.errors import ConfigurationError
 
 REDACTED = "[redacted]"
 LATEST = "latest"
+# A shorter value may stand in a feed by chance.
+_TELLING_CHARACTERS = 16
 
 
 class SecretSource(Protocol):
@@ -88,15 +92,28 @@ class RememberingSecrets:
         """``text`` without any value that this object has given out."""
         return redact(text, self._given.values())
 
+    def are_in(self, body: bytes) -> bool:
+        """Whether ``body`` repeats a value that this object has given out; a short one may be there by chance."""
+        return any(len(value) >= _TELLING_CHARACTERS and value.encode() in body for value in self._given.values())
+
 
 def redact(text: str, values: Iterable[str]) -> str:
-    """``text`` with every one of ``values`` replaced, in the forms a URL may give it too.
+    """``text`` with every one of ``values`` replaced, in the forms a URL or base64 may give it too.
 
-    The longest goes first: a value that contains another one would otherwise leave its tail behind.
+    Whatever the case of its letters: a host name is written in small ones. The longest goes first: a value that
+    contains another one would otherwise leave its tail behind.
     """
-    forms = {
-        form for value in values if value for form in (value, quote(value, safe=""), quote_plus(value), quote(value))
-    }
-    for form in sorted(forms, key=len, reverse=True):
-        text = text.replace(form, REDACTED)
-    return text
+    forms = {form for value in values if value for form in _forms(value)}
+    if not forms:
+        return text
+    longest_first = sorted(forms, key=lambda form: (-len(form), form))
+    return re.sub("|".join(map(re.escape, longest_first)), REDACTED, text, flags=re.IGNORECASE)
+
+
+def _forms(value: str) -> Iterator[str]:
+    yield from (value, quote(value, safe=""), quote_plus(value), quote(value))
+    if len(value) >= _TELLING_CHARACTERS:
+        # What comes before it decides how base64 writes it: the whole letters of each of the three ways.
+        for before in range(3):
+            encoded = b64encode(b"\0" * before + value.encode()).decode()[(0, 2, 3)[before] : -4]
+            yield from (encoded, encoded.replace("+", "-").replace("/", "_"))

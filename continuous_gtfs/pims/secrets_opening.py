@@ -12,15 +12,18 @@ from continuous_gtfs.pims.secrets_gcp import GoogleSecrets
 from continuous_gtfs.pims.templates import render_url
 
 SETTING = "CONTINUOUS_GTFS_SECRETS"
+EMULATOR_SETTING = "SECRET_MANAGER_EMULATOR_HOST"
 _PROJECT = re.compile(r"[a-z0-9][a-z0-9.:-]{0,62}")
-_open: dict[str, GoogleSecrets] = {}
+_open: dict[tuple[str, str | None], GoogleSecrets] = {}
 _lock = threading.Lock()
 
 
 def open_secrets(environ: Mapping[str, str]) -> SecretSource:
     """Secret Manager where ``CONTINUOUS_GTFS_SECRETS=gcp:PROJECT``, else the environment.
 
-    One object serves a project for the life of the process, so that its short memory is shared by all ticks.
+    One object serves a project for the life of the process, so that its short memory is shared by all ticks. A service
+    that stands in for Secret Manager, for tests, is named in ``SECRET_MANAGER_EMULATOR_HOST`` with its scheme, and is
+    asked without credentials.
 
     Raises:
         ConfigurationError: The setting is neither ``env`` nor ``gcp:PROJECT``.
@@ -31,10 +34,11 @@ def open_secrets(environ: Mapping[str, str]) -> SecretSource:
     kind, _, project = value.partition(":")
     if kind != "gcp" or not _PROJECT.fullmatch(project):
         raise ConfigurationError(f"{SETTING} is {value!r}: it must be env or gcp:PROJECT")
+    endpoint = environ.get(EMULATOR_SETTING, "").strip() or None
     with _lock:
-        if project not in _open:
-            _open[project] = GoogleSecrets(project, fallback=EnvironmentSecrets(environ))
-        return _open[project]
+        if (project, endpoint) not in _open:
+            _open[project, endpoint] = GoogleSecrets(project, fallback=EnvironmentSecrets(environ), endpoint=endpoint)
+        return _open[project, endpoint]
 
 
 def resolve_url(setting: str, environ: Mapping[str, str]) -> str | None:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from typing import Any, Literal
+
+from continuous_gtfs.foreign_text import shown
 
 Severity = Literal["info", "warning", "error"]
 Status = Literal["success", "failed"]
 
 SAMPLE_SIZE = 10
+MOST_ID_CHARACTERS = 500
+
+
+def sample_of(ids: Iterable[str]) -> tuple[str, ...]:
+    """The first ``SAMPLE_SIZE`` of ``ids`` as they are, but for what is too long to be an id."""
+    return tuple(one[:MOST_ID_CHARACTERS] for one in islice(ids, SAMPLE_SIZE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +30,10 @@ class Finding:
     Attributes:
         severity: ``info``, ``warning`` or ``error``.
         code: snake_case, the same for every finding of its kind.
-        message: One sentence for the reader of the run.
+        message: One sentence for the reader of the run; on one line, and cut where it is very long.
         file: The file (schedule) or feed (realtime) it is about.
         count: How many rows or entities it is about.
-        sample: At most ``SAMPLE_SIZE`` of their ids; what is beyond is cut off.
+        sample: At most ``SAMPLE_SIZE`` of their ids, very long ones cut; what is beyond is cut off.
     """
 
     severity: Severity
@@ -35,7 +44,8 @@ class Finding:
     sample: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "sample", tuple(self.sample[:SAMPLE_SIZE]))
+        object.__setattr__(self, "message", shown(self.message))
+        object.__setattr__(self, "sample", sample_of(self.sample))
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self) | {"sample": list(self.sample)}
@@ -51,7 +61,7 @@ class RowChanges:
 
     Attributes:
         changed: Rows that stayed and hold another value; a new column alone changes no row.
-        removed_sample: At most ``SAMPLE_SIZE`` ids of those removed; what is beyond is cut off.
+        removed_sample: At most ``SAMPLE_SIZE`` ids of those removed, very long ones cut; what is beyond is cut off.
     """
 
     removed: int = 0
@@ -59,12 +69,15 @@ class RowChanges:
     changed: int = 0
     removed_sample: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "removed_sample", sample_of(self.removed_sample))
+
     def __add__(self, later: RowChanges) -> RowChanges:
         return RowChanges(
             removed=self.removed + later.removed,
             added=self.added + later.added,
             changed=self.changed + later.changed,
-            removed_sample=(self.removed_sample + later.removed_sample)[:SAMPLE_SIZE],
+            removed_sample=self.removed_sample + later.removed_sample,
         )
 
     def to_dict(self) -> dict[str, Any]:

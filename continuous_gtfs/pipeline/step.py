@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, Generic, Protocol, Self, TypeVar, cast
 
 from continuous_gtfs.errors import StepDefinitionError
+from continuous_gtfs.foreign_text import shown
 from continuous_gtfs.pipeline.results import Finding, RowChanges
 
 STEP_NAME = re.compile(r"[A-Za-z0-9_]+")
@@ -54,8 +55,8 @@ class StepContext:
     findings: list[Finding] = field(default_factory=list)
 
     def log(self, message: str) -> None:
-        """Add one line to the step's log."""
-        self.logs.append(message)
+        """Add one line to the step's log; what is in it may be a feed's text."""
+        self.logs.append(shown(message))
 
     def find(self, finding: Finding) -> None:
         """Report a finding. One of severity ``error`` fails the step once ``apply`` returns."""

@@ -62,6 +62,8 @@ def faulty_answer(fault: Fault, document: Document, request: Request, stopping: 
         case "redirect":
             location = fault.params["location"] or f"http://127.0.0.2:{request.scope['server'][1]}{request.url.path}"
             return Response(status_code=302, headers={"Location": quote(location, safe=":/%#?=@[]!$&'()*+,;~")})
+        case "echo":
+            return _echo(request, fault.params["status"])
         case "html_200":
             return Response(_HTML, media_type="text/html")
         case "empty_body":
@@ -78,6 +80,18 @@ def faulty_answer(fault: Fault, document: Document, request: Request, stopping: 
             size = fault.params["bytes"]
             return _Streamed(_zeros(size), size, {}, stopping, media_type)
     raise AssertionError(f"no answer for the fault {fault.kind}")
+
+
+def _echo(request: Request, status: int) -> Response:
+    """A page that repeats the request, token and all, in its title, its text and its headers, as debug pages do."""
+    token = " ".join(value for name, value in request.headers.items() if name.startswith("x-"))
+    said = f"{token} {request.url}"
+    text = "\n".join(f"{name}: {value}" for name, value in request.headers.items())
+    headers = dict.fromkeys(
+        ("ETag", "Last-Modified", "Retry-After", "WWW-Authenticate", "Content-Disposition", "X-Echo"), said
+    )
+    page = f"<html><head><title>{said}</title></head><body><pre>{text}</pre></body></html>"
+    return Response(page, status, headers, media_type="text/html")
 
 
 class _Streamed:

@@ -45,6 +45,7 @@ KINDS: Mapping[str, FaultKind] = {
     "garbage": FaultKind(params={"bytes": 1000}),
     "oversized": FaultKind(params={"bytes": 256 * 1024 * 1024}),
     "redirect": FaultKind(params={"location": None}),
+    "echo": FaultKind(params={"status": 200}),
     "header_only": FaultKind(feeds=_REALTIME),
     "frozen_timestamp": FaultKind(feeds=_REALTIME),
     "zip_without_stops": FaultKind(feeds=frozenset({"schedule"})),
@@ -158,6 +159,8 @@ def _param(kind: str, name: str, value: object) -> object:
     if isinstance(default, int):
         if type(value) is not int or value < 1:
             raise FaultRequestError(f"{name} of {kind} must be a whole number from 1, not {value!r}")
+        if name == "status" and not 200 <= value <= 599:
+            raise FaultRequestError(f"{name} of {kind} must be from 200 to 599, not {value}")
         return value
     if name == "retry_after" and type(value) is int and value >= 0:
         return str(value)

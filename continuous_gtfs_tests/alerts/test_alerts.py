@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -11,7 +12,7 @@ from continuous_gtfs.alerts.destinations import AlertNotDeliveredError, destinat
 from continuous_gtfs.alerts.ledger import HELD_S, REMIND_AFTER_S, Ledger
 from continuous_gtfs.alerts.outbox import Outbox
 from continuous_gtfs.alerts.problems import Change, Notice, Problem, Severity
-from continuous_gtfs.alerts.rendering import MOST_TOLD, text, webhook_body
+from continuous_gtfs.alerts.rendering import MOST_TOLD, line, text, webhook_body
 from continuous_gtfs.errors import ConfigurationError
 from continuous_gtfs.pims.secrets import EnvironmentSecrets
 from continuous_gtfs_tests.alerts.webhook import Webhook, webhook
@@ -72,10 +73,24 @@ def test_a_storm_is_one_message_that_says_how_many_more_there_are() -> None:
 
 def test_a_text_of_a_feed_mentions_nobody_and_links_nothing() -> None:
     body = webhook_body([began(problem(summary="<!channel> & <https://evil|x>\n\x1b[31m"))], ui_url="https://ui/")
-    assert "&lt;!channel&gt; &amp; &lt;https://evil|x&gt;" in body["text"]
+    assert "&lt;!channel&gt; &amp; &lt;https:\u200b//evil|x&gt;" in body["text"]
     assert "\x1b" not in body["text"]
     assert {block["text"]["type"] for block in body["blocks"]} == {"plain_text"}
     assert "https://ui/runs/1" in body["text"]
+
+
+@pytest.mark.parametrize(
+    "told", ["@channel @here @all", "![x](http://evil/x.png)", "[x](javascript:1)", "www.evil.test"]
+)
+def test_chats_that_read_markdown_mention_nobody_and_fetch_nothing(told: str) -> None:
+    body = webhook_body([began(problem(summary=told, subject=told))], ui_url="")
+    for told_text in (
+        body["text"],
+        text([began(problem(summary=told))], ui_url=""),
+        json.dumps(body, ensure_ascii=False),
+    ):
+        assert not re.search(r"@\w|\]\(|://|www\.", told_text)
+    assert told in line(problem(summary=told)), "a terminal shows it as it is"
 
 
 def test_a_destination_that_was_down_gets_what_it_missed_in_one_message(hook: Webhook) -> None:

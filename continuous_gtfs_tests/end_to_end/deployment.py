@@ -29,6 +29,8 @@ from continuous_gtfs.artifacts.manifest import Manifest
 from continuous_gtfs.artifacts.publication import Publisher
 from continuous_gtfs.defs import keys
 from continuous_gtfs.demo.processes import Platform
+from continuous_gtfs_tests.alerts.webhook import Webhook
+from continuous_gtfs_tests.pims.secret_manager import SecretManager
 
 Value = TypeVar("Value")
 
@@ -47,10 +49,12 @@ def wait_for(condition: Callable[[], Value | None], *, what: str, timeout_s: flo
 
 @dataclass
 class Deployment:
-    """One platform, its vendor and its storage."""
+    """One platform, its vendor, its storage, where its alerts go and where its secrets come from."""
 
     platform: Platform
     instance: DagsterInstance
+    alerts: Webhook
+    secrets: SecretManager
 
     # the vendor
 

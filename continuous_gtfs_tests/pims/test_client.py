@@ -38,6 +38,12 @@ def test_304_to_a_request_without_a_condition_is_not_nothing_new() -> None:
     assert could_not_tell(outcome).kind == "unexpected_not_modified"
 
 
+@pytest.mark.parametrize("name", ["ETag", "Last-Modified"])
+def test_a_validator_that_is_a_text_of_its_own_is_not_kept(name: str) -> None:
+    outcome, _ = fetch_from([response(headers=f'{name}: "{"x" * 60_000}"', body=b"feed")])
+    assert outcome == Body(b"feed")
+
+
 def test_a_validator_that_no_header_can_carry_is_left_out() -> None:
     outcome, requests = fetch_from([response(body=b"feed")], etag='"é"', last_modified="a\r\nX-Other: b")
     assert isinstance(outcome, Body)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from base64 import b64encode
 from collections.abc import Sequence
 from urllib.parse import quote
 
 import httpx
 import pytest
 
+from continuous_gtfs.pims.client import CouldNotTell, FetchOutcome
 from continuous_gtfs_tests.pims.fetching import client, feed_source
 from continuous_gtfs_tests.pims.raw_vendor import RESET, Piece, raw_vendor, response
 
-KEY = "url/k3y+secret"
-TOKEN = "h3ader-secret"
+KEY = "url/k3y+secret-2026"
+TOKEN = "h3ader-Secret-2026"
+ENDS = 8
 ECHO = f"{TOKEN} {KEY} {quote(KEY, safe='')}"
 SOURCE = feed_source(
     "${config:PIMS_QA_URL}/feed/${secret:PIMS_QA_KEY}?key=${secret:PIMS_QA_KEY}",
@@ -32,9 +35,14 @@ SOURCE = feed_source(
         [response("404 Not Found")],
         [response(f"500 {TOKEN}", f"Retry-After: {ECHO}")],
         [response("302 Found", f"Location: http://{TOKEN}.test/{quote(KEY, safe='')}")],
+        [response("302 Found", f"Location: http://{TOKEN}.test/")],
         [response("302 Found", f"Location: /{quote(KEY, safe='')}")],
         [response("302 Found", f"Location: http://{TOKEN}:99999:1/")],
         [response(body=f"<html><title>{ECHO}</title>".encode())],
+        [response(body=f"<html><title>{b64encode(f'u:{TOKEN}'.encode()).decode()}</title>".encode())],
+        *([response(body=f"<html><title>{'x' * n} {TOKEN} </title>".encode())] for n in range(60, 80, 3)),
+        *([response(body=b"<html>" + b" " * n + f"<title>{TOKEN}</title>".encode())] for n in range(4066, 4096, 4)),
+        [response(body=b"\n\x03feed " + TOKEN.encode())],
         [response(headers=f"Content-Encoding: {TOKEN}", body=b"feed")],
         [response(headers=f"Content-Length: {TOKEN}", body=b"feed")],
         [f"{ECHO}\r\n\r\n".encode()],
@@ -59,7 +67,25 @@ def test_no_secret_is_in_the_outcome_the_logs_or_a_repr(
     left = asyncio.run(main()) + "".join(f"{record.getMessage()}{record.args}" for record in caplog.records)
     assert "qa/trip_updates: " in left, "the fetch itself is to be logged"
     for secret in (KEY, TOKEN, quote(KEY, safe=""), quote(KEY)):
-        assert secret not in left
+        for part in (secret, secret[:ENDS], secret[-ENDS:]):
+            assert part.lower() not in left.lower()
+    assert not any(form in left for form in forms_in_base64(TOKEN))
+
+
+def forms_in_base64(secret: str) -> list[str]:
+    return [b64encode(bytes(n) + secret.encode()).decode()[4:-4] for n in range(3)]
+
+
+def test_a_body_that_repeats_a_secret_is_not_kept() -> None:
+    async def main() -> FetchOutcome:
+        secrets = {"PIMS_QA_KEY": KEY, "PIMS_QA_TOKEN": TOKEN}
+        script = [response(body=b"\n\x03feed " + TOKEN.encode())]
+        async with raw_vendor(script) as vendor, client(vendor.url, secrets=secrets) as pims:
+            return await pims.fetch(SOURCE)
+
+    outcome = asyncio.run(main())
+    assert isinstance(outcome, CouldNotTell)
+    assert (outcome.kind, outcome.is_permanent) == ("repeats_secret", False)
 
 
 def test_a_vendor_out_of_reach_leaves_no_secret_either(caplog: pytest.LogCaptureFixture) -> None:

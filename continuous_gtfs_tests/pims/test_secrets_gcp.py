@@ -187,6 +187,13 @@ def test_the_setting_chooses_the_source_and_one_object_serves_a_project() -> Non
     assert open_secrets({"CONTINUOUS_GTFS_SECRETS": "gcp:my-agency"}) is chosen
 
 
+def test_a_service_that_stands_in_for_secret_manager_is_named_in_the_environment() -> None:
+    with secret_manager(TOKEN=[b"t0k3n"]) as manager:
+        environ = {"CONTINUOUS_GTFS_SECRETS": "gcp:p-1", "SECRET_MANAGER_EMULATOR_HOST": manager.endpoint}
+        assert open_secrets(environ).get("TOKEN") == "t0k3n"
+    assert manager.reads == ["TOKEN@latest"]
+
+
 @pytest.mark.parametrize("value", ["gcp", "gcp:", "aws:x", "gcp:a/b"])
 def test_another_setting_is_refused(value: str) -> None:
     with pytest.raises(ConfigurationError, match="CONTINUOUS_GTFS_SECRETS"):

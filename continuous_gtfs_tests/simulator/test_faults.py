@@ -63,6 +63,7 @@ OUTCOMES: dict[str, tuple[str, bool]] = {
     "empty_body": ("empty_body", False),
     "oversized": ("too_large", True),
     "redirect": ("redirect_refused", True),
+    "echo": ("html_instead_of_feed", False),
 }
 READABLE = {"garbage", "header_only", "frozen_timestamp", "zip_without_stops"}
 
@@ -110,6 +111,16 @@ def test_a_slow_body_arrives_whole_for_who_waits(vendor: RunningSimulator) -> No
 def test_an_oversized_body_is_as_long_as_asked(vendor: RunningSimulator) -> None:
     vendor.set_fault("qa", "schedule", "oversized", bytes=150_000)
     assert body_of(fetch(vendor, "qa", "schedule")) == bytes(150_000)
+
+
+def test_an_echo_repeats_the_request_in_its_headers_and_in_its_page(vendor: RunningSimulator) -> None:
+    vendor.set_fault("qa", "schedule", "echo", status=401)
+    answer = vendor.get("qa", "schedule")
+    assert answer.status_code == 401
+    token = answer.request.headers["x-pims-token"]
+    for place in (answer.headers["etag"], answer.headers["www-authenticate"], answer.text):
+        assert token in place
+        assert "/qa/gtfs/schedule.zip" in place
 
 
 def test_a_redirect_leads_where_asked_and_to_another_host_otherwise(vendor: RunningSimulator) -> None:
@@ -217,6 +228,7 @@ def test_faults_of_one_feed_follow_one_another(vendor: RunningSimulator) -> None
         ({"kind": "http_429", "retry_after": -1}, "retry_after"),
         ({"kind": "oversized", "bytes": "many"}, "bytes"),
         ({"kind": "frozen_timestamp"}, "trip_updates"),
+        ({"kind": "echo", "status": 99}, "from 200 to 599"),
         ({"kind": "header_only"}, "trip_updates"),
         ({"kind": "zip_without_stops", "feed": "trip_updates"}, "schedule"),
     ],

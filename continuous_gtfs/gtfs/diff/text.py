@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import Any
 
+from continuous_gtfs.foreign_text import printable
 from continuous_gtfs.gtfs.diff.report import FeedDiff, FileDiff, Listed, ServiceDiff, TripsDiff
-from continuous_gtfs.gtfs.escaping import printable
 from continuous_gtfs.gtfs.spec import PRIMARY_KEYS
 
 _FILES, _ENTITIES, _ROUTES, _NAME_CHARACTERS = 15, 3, 6, 60

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from continuous_gtfs.gtfs.escaping import printable
+from continuous_gtfs.foreign_text import printable
 from continuous_gtfs.realtime.compare.report import KINDS, Comparison, EntityDifference, FieldChange, Level
 
 _ENTITIES, _FIELDS, _VALUE_CHARACTERS = 10, 3, 60

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from continuous_gtfs.foreign_text import shown
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuardResult:
@@ -24,6 +26,9 @@ class GuardResult:
     threshold: float | None
     unit: str
     message: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", shown(self.message))
 
 
 def not_asked(guard: str, unit: str, threshold: float | None, reason: str) -> GuardResult:
