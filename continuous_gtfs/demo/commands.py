@@ -16,6 +16,7 @@ CODE_REALTIME = "code-realtime"
 WEBSERVER = "webserver"
 DAEMON = "daemon"
 PUBLISHED = "published"
+METRICS = "metrics"
 
 # In the order in which they are started when nothing else decides: what takes longest comes first.
 ALL = (POSTGRES, MIGRATE, CODE_SCHEDULE, CODE_REALTIME, SIMULATOR, PUBLISHED, WEBSERVER, DAEMON)
@@ -54,6 +55,11 @@ def webserver(*, host: str, port: int, workspace: str) -> list[str]:
 def published(folder: str, *, host: str, port: int) -> list[str]:
     """The static server of the published folder."""
     return ["continuous-gtfs", "serve", folder, "--host", host, "--port", str(port)]
+
+
+def metrics(*, host: str, port: int) -> list[str]:
+    """What Prometheus reads; not part of the demo."""
+    return ["continuous-gtfs", "metrics", "--host", host, "--port", str(port)]
 
 
 def simulator(*, host: str, port: int, options: Sequence[str] = ()) -> list[str]:

@@ -36,7 +36,7 @@ def test_it_is_a_compose_file() -> None:
 
 
 def test_the_services_are_the_processes_of_the_demo_but_for_the_stand_in_vendor() -> None:
-    assert set(SERVICES) == {*commands.ALL, READONLY} - {commands.SIMULATOR}
+    assert set(SERVICES) == {*commands.ALL, READONLY, commands.METRICS} - {commands.SIMULATOR}
 
 
 def test_they_run_the_commands_of_the_demo() -> None:
@@ -49,6 +49,7 @@ def test_they_run_the_commands_of_the_demo() -> None:
         READONLY: [webserver[0], "--read-only", *webserver[1:]],
         commands.DAEMON: commands.daemon(workspace=WORKSPACE),
         commands.PUBLISHED: commands.published("/data/published", host="0.0.0.0", port=8080),
+        commands.METRICS: commands.metrics(host="0.0.0.0", port=9464),
     }
     assert {name: SERVICES[name].command for name in expected} == expected
 
@@ -72,7 +73,7 @@ def test_each_waits_for_what_it_needs_to_be_healthy_or_done() -> None:
         for needed, condition in service.needs.items():
             done = "service_completed_successfully" if needed in commands.TASKS else "service_healthy"
             assert condition == done, name
-    for name in (commands.CODE_SCHEDULE, commands.CODE_REALTIME, commands.WEBSERVER, READONLY, commands.DAEMON):
+    for name in set(SERVICES) - {commands.POSTGRES, commands.MIGRATE, commands.PUBLISHED}:
         assert commands.MIGRATE in SERVICES[name].needs, f"{name} would race for the tables"
 
 
@@ -132,6 +133,12 @@ def test_the_public_server_gets_no_setting_can_write_nothing_and_reaches_no_othe
     assert [name for name, joined in networks.items() if joined & networks[commands.PUBLISHED]] == [commands.PUBLISHED]
 
 
+def test_what_prometheus_reads_can_change_no_feed_and_knows_whose_feeds_they_are() -> None:
+    metrics = SERVICES[commands.METRICS]
+    assert metrics.raw["volumes"] == ["archive:/data/archive:ro", "published:/data/published:ro"]
+    assert metrics.environment["CONTINUOUS_GTFS_AGENCY"] == EXAMPLE["CONTINUOUS_GTFS_AGENCY"]
+
+
 def test_the_database_is_reached_from_the_containers_only_and_reaches_nothing() -> None:
     postgres = SERVICES[commands.POSTGRES].raw
     assert postgres["networks"] == ["inside"]
@@ -141,10 +148,10 @@ def test_the_database_is_reached_from_the_containers_only_and_reaches_nothing() 
 
 def test_no_port_is_open_beyond_the_machine_unless_the_operator_says_so() -> None:
     ports = [port for service in SERVICES.values() for port in service.raw.get("ports", [])]
-    assert len(ports) == 3
+    assert len(ports) == 4
     assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
     opened = compose.services(
-        SETTINGS | {"CONTINUOUS_GTFS_PUBLISHED_BIND": "0.0.0.0", "CONTINUOUS_GTFS_READONLY_BIND": "0.0.0.0"}
+        SETTINGS | {f"CONTINUOUS_GTFS_{name}_BIND": "0.0.0.0" for name in ("PUBLISHED", "READONLY", "METRICS")}
     )
     still_closed = [name for name, service in opened.items() if "127.0.0.1:" in str(service.raw.get("ports"))]
     assert still_closed == [commands.WEBSERVER], "what can change things has no login"
@@ -162,6 +169,7 @@ def test_buckets_take_the_place_of_the_volumes() -> None:
         commands.POSTGRES: ["database"],
         commands.PUBLISHED: ["local"],
         READONLY: ["readonly"],
+        commands.METRICS: ["metrics"],
     }
     assert EXAMPLE["COMPOSE_PROFILES"] == "database,local"
 
