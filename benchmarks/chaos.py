@@ -40,7 +40,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=10.0, help="a round ends after so many, however many kills")
     parser.add_argument("--rounds", type=int, default=1_000, help="no more than so many, however few kills")
     parser.add_argument("--seed", type=int, default=1, help="of the first round; the next ones count on")
-    parser.add_argument("--in-a-row", type=int, default=12, help="no more than so many before all is well again")
+    parser.add_argument("--in-a-row", type=int, default=16, help="no more than so many before all is well again")
     parser.add_argument("--only", default="", help="stages that begin with this")
     parser.add_argument("--json", type=Path, help="rounds are added to this file, and the tables are of all in it")
     parser.add_argument("--state", type=Path, help="a folder that is kept, for a single round")

@@ -63,12 +63,14 @@ def _has_crashed(record: RunRecord, instance: DagsterInstance) -> bool:
     """Whether a run ended by no fault of its steps and Dagster's settings say that it is to be run again.
 
     One that a sensor has asked for after such a crash is not asked for again: what always crashes must come to an end.
+    One that had not begun in time is, each time: it has crashed nothing, and the version would wait for the next one.
     """
     run = record.dagster_run
     if run.status is not DagsterRunStatus.FAILURE or not instance.run_retries_enabled:
         return False
-    if run.tags.get(RUN_FAILURE_REASON_TAG) == RunFailureReason.STEP_FAILURE.value:
-        return False
+    reason = run.tags.get(RUN_FAILURE_REASON_TAG)
+    if reason in (RunFailureReason.STEP_FAILURE.value, RunFailureReason.START_TIMEOUT.value):
+        return reason == RunFailureReason.START_TIMEOUT.value
     retries = int(run.tags.get(RETRY_NUMBER_TAG, "0"))
     return retries < instance.run_retries_max_retries and run.tags[names.TRIGGER_TAG] != Trigger.LAST_RUN_FAILED
 

@@ -29,7 +29,7 @@ _CODE_OF = {"realtime": CODE_REALTIME, "schedule": CODE_SCHEDULE}
 # The process that is at the stage dies most often.
 _SELF_SHARE = 0.4
 _WEBSERVER_TOO = 0.08
-_BURSTS = (1, 1, 4, 8, 12)
+_BURSTS = (1, 1, 4, 8, 12, 16)
 
 
 @dataclass(frozen=True, slots=True)

@@ -172,6 +172,7 @@ def test_a_run_of_the_pipelines_assets_holds_the_pipeline_without_any_tag(
 
 CRASHES_ARE_RETRIED = {"run_retries": {"enabled": True, "max_retries": 2, "retry_on_asset_or_op_failure": False}}
 ASKED_FOR = {names.PIPELINE_TAG: "schedule/production", names.TRIGGER_TAG: "new_version"}
+NOT_BEGUN = {"dagster/failure_reason": "START_TIMEOUT"}
 
 
 @pytest.mark.parametrize(
@@ -183,8 +184,25 @@ ASKED_FOR = {names.PIPELINE_TAG: "schedule/production", names.TRIGGER_TAG: "new_
         ({"dagster/failure_reason": "STEP_FAILURE"}, 5, RunFacts(state=RunState.FAILED)),
         ({"dagster/retry_number": "2"}, 5, RunFacts(state=RunState.FAILED)),
         ({names.TRIGGER_TAG: "last_run_failed"}, 30, RunFacts(state=RunState.FAILED)),
+        ({"dagster/retry_number": "2", **NOT_BEGUN}, 5, RunFacts(state=RunState.IN_FLIGHT)),
+        ({"dagster/retry_number": "2", **NOT_BEGUN}, 30, RunFacts(state=RunState.FAILED, is_abandoned=True)),
+        (
+            {names.TRIGGER_TAG: "last_run_failed", **NOT_BEGUN},
+            30,
+            RunFacts(state=RunState.FAILED, is_abandoned=True),
+        ),
     ],
-    ids=["about to be retried", "retry was lost", "could not be retried", "its step failed", "retried enough", "again"],
+    ids=[
+        *(
+            "about to be retried",
+            "retry was lost",
+            "could not be retried",
+            "its step failed",
+            "retried enough",
+            "again",
+        ),
+        *("not begun just now", "not begun though retried", "not begun again"),
+    ],
 )
 def test_a_crashed_run_holds_the_pipeline_until_dagster_has_retried_it_or_is_seen_not_to(
     tags: dict[str, str], after_s: float, expected: RunFacts
