@@ -34,8 +34,8 @@ from continuous_gtfs.artifacts.together import together
 from continuous_gtfs.errors import ConfigurationError, PublicationConflictError, StoreError
 
 _MAX_ATTEMPTS = 20
-_RETIRE_AT_IN_A_BUCKET = 5
-"""Each deletion is a request there, so most publications make none and every fifth makes those of five."""
+_RETIRE_AT_IN_A_BUCKET = 4
+"""Each deletion is a request there: every fourth publication makes those of four releases, at the same time."""
 _FOREVER = "public, max-age=31536000, immutable"
 _NEVER_STALE = "no-cache"
 
@@ -160,20 +160,25 @@ class Publisher:
         )
         seen = seen or self.look(name)
         items = list(zip(release.objects, objects, strict=True))
+        first = follow(live=seen.manifest)
         # What is live already has its version objects; whether that still holds is looked at below.
-        puts = [] if follow(live=seen.manifest).outcome == "unchanged" else items
-        calls: list[Callable[[], str | None]] = [partial(self._put_version, *item) for item in puts]
-        calls += [partial(self._generation, described.path) for described in release.objects]
-        generations = together(self._store, calls)[len(puts) :]
-        moved, live = self._move_pointer(name, seen, follow)
+        calls: list[Callable[[], Any]] = [partial(self._generation, described.path) for described in release.objects]
+        calls += [partial(self._put_version, *item) for item in items if first.outcome != "unchanged"]
+        # Nothing is deleted by what was seen before.
+        calls += [partial(self.look, name)] if first.retired else []
+        answers = together(self._store, calls)
+        generations = answers[: len(items)]
+        if first.retired:
+            seen = answers[-1]
+        moved, is_first_try = self._move_pointer(name, seen, follow, may_retire=bool(first.retired))
         if moved.outcome == "superseded":
             return Publication(outcome="superseded", manifest=moved.manifest)
         # Of a label that was in use before, another publisher may have retired the version objects since.
-        is_fresh_label = live is seen and not is_named(seen.manifest, release.label)
+        is_version_safe = is_first_try and not is_named(seen.manifest, release.label)
         winners = together(
             self._store,
             [
-                partial(self._follow, name, *item, generation=generation, is_version_safe=is_fresh_label)
+                partial(self._follow, name, *item, generation=generation, is_version_safe=is_version_safe)
                 for item, generation in zip(items, generations, strict=True)
             ],
         )
@@ -198,23 +203,24 @@ class Publisher:
         info = self._store.stat(key)
         return info.generation if info else None
 
-    def _move_pointer(self, name: str, seen: Live, follow: Callable[..., Succession]) -> tuple[Succession, Live]:
-        """Move the manifest, if it is to be moved: what was decided, and from what.
+    def _move_pointer(
+        self, name: str, seen: Live, follow: Callable[..., Succession], *, may_retire: bool
+    ) -> tuple[Succession, bool]:
+        """Move the manifest, if it is to be moved; what was decided, and whether that went as ``seen`` said.
 
         Whichever way it ends, this release was live at a moment after the call began: the manifest was moved to it, or
         was looked at and named it.
         """
-        live, is_fresh = seen, False
+        live = seen
         for _ in range(_MAX_ATTEMPTS):
             decided = follow(live=live.manifest)
             if decided.outcome == "superseded":
-                return decided, live
-            if not is_fresh and (decided.retired or not decided.is_move):
-                # Nothing is deleted, and nothing taken to be live, by what was seen before.
-                live, is_fresh = self.look(name), True
+                return decided, False
+            if live is seen and (not decided.is_move or (decided.retired and not may_retire)):
+                live = self.look(name)
                 continue
             if not decided.is_move:
-                return decided, live
+                return decided, False
             successor = decided.manifest
             successor = replace(successor, expired=successor.expired + self._retire(decided.retired))
             try:
@@ -226,9 +232,9 @@ class Publisher:
                     cache_control=_NEVER_STALE,
                 )
             except PreconditionFailedError:
-                live, is_fresh = self.look(name), True
+                live = self.look(name)
                 continue
-            return replace(decided, manifest=successor), live
+            return replace(decided, manifest=successor), live is seen
         raise PublicationConflictError(
             f"{manifest_key(name)}: other writers moved it {_MAX_ATTEMPTS} times in a row; run again"
         )

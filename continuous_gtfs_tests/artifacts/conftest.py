@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from continuous_gtfs_tests.artifacts.cloud import CloudServer, cloud_server
+from continuous_gtfs_tests.artifacts.cloud_proxy import CloudProxy, cloud_proxy
 
 
 @pytest.fixture
@@ -32,3 +33,11 @@ def cloud(_cloud_server: CloudServer, monkeypatch: pytest.MonkeyPatch) -> CloudS
     """A running Cloud Storage server, to which the client library goes."""
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", _cloud_server.url)
     return _cloud_server
+
+
+@pytest.fixture
+def proxy(_cloud_server: CloudServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[CloudProxy]:
+    """What the client library goes to in the place of that server, and what passes its requests on."""
+    with cloud_proxy(_cloud_server) as running:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", running.url)
+        yield running

@@ -127,7 +127,7 @@ def test_a_version_that_a_rival_retired_meanwhile_is_put_back(memory_path: Path)
         publish_numbered(Publisher(store), NAME, number, keep_versions=0)
 
     def retire(number: int, method: str, key: str) -> None:
-        if number == 7:
+        if number == 8:
             publish_numbered(Publisher(store), NAME, 4, keep_versions=0)
             assert store.stat("realtime/production/versions/trip_updates/v2.pb") is None
 
