@@ -29,6 +29,7 @@ COMMANDS = {
     "daemon": commands.daemon(workspace=WORKSPACE),
     "webserver": commands.webserver(host="0.0.0.0", port=3000, workspace=WORKSPACE),
     "migrate": commands.migrate(),
+    "metrics": commands.metrics(host="0.0.0.0", port=9464),
 }
 
 
@@ -112,7 +113,8 @@ def test_a_probe_asks_its_own_process_only() -> None:
     web = {"httpGet": {"path": "/server_info", "port": 3000}}
     code = {"grpc": {"port": 4000, "service": GRPC_SERVICE}}
     daemon = {"exec": {"command": ["python", "-m", "continuous_gtfs.container_health", "process", "dagster-daemon"]}}
-    expected = {"code-schedule": code, "code-realtime": code, "daemon": daemon, "webserver": web}
+    metrics = {"httpGet": {"path": "/healthz", "port": 9464}}
+    expected = {"code-schedule": code, "code-realtime": code, "daemon": daemon, "webserver": web, "metrics": metrics}
     for probe in ("startupProbe", "livenessProbe"):
         how = {"periodSeconds", "timeoutSeconds", "failureThreshold"}
         asked = {name: container(workload)[probe] for name, workload in of_kind("Deployment").items()}
