@@ -5,6 +5,7 @@ kill -9 of each process at each stage. Exit code 1, with the events around it, w
 
     python benchmarks/chaos.py --kills 300                 rounds of 30 kills, a platform and a seed each
     python benchmarks/chaos.py --seed 7 --kills 30         the round of seed 7 again
+    python benchmarks/chaos.py --alone --kills 30          one process at a time: how long is it missed?
     python benchmarks/chaos.py --faults                    faults of the network, the disk and the clock
 """
 
@@ -27,7 +28,7 @@ from chaos_tables import print_rounds
 from continuous_gtfs_tests.artifacts.cloud import cloud_server
 from continuous_gtfs_tests.chaos import faults
 from continuous_gtfs_tests.chaos.campaign import Campaign, Round
-from continuous_gtfs_tests.chaos.stages import STAGES, Kill, bursts
+from continuous_gtfs_tests.chaos.stages import STAGES, Kill, alone, bursts
 
 KILLS_A_ROUND = 30
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
@@ -41,6 +42,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=1_000, help="no more than so many, however few kills")
     parser.add_argument("--seed", type=int, default=1, help="of the first round; the next ones count on")
     parser.add_argument("--in-a-row", type=int, default=16, help="no more than so many before all is well again")
+    parser.add_argument("--alone", action="store_true", help="each process by itself, and all well again in between")
     parser.add_argument("--only", default="", help="stages that begin with this")
     parser.add_argument("--json", type=Path, help="rounds are added to this file, and the tables are of all in it")
     parser.add_argument("--state", type=Path, help="a folder that is kept, for a single round")
@@ -59,7 +61,7 @@ def main() -> int:
     while left > 0 and len(new) < options.rounds:
         with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
             state = options.state or Path(folder)
-            plan = bursts(seed, stages, longest=options.in_a_row)
+            plan = alone(seed, stages) if options.alone else bursts(seed, stages, longest=options.in_a_row)
             new.append(_round(seed, min(left, options.a_round), options.minutes, plan, state))
             _keep([*rounds, *new], options.json)
             _tell(new[-1])

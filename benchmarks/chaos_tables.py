@@ -8,6 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from tables import median, percentile, print_table
 
 from continuous_gtfs_tests.chaos.campaign import Killed, Round
+from continuous_gtfs_tests.chaos.stages import STAGES
+
+_ROWS = ((2, 5), (6, 9), (10, 99))
 
 
 def print_rounds(rounds: Sequence[Round]) -> None:
@@ -35,14 +38,19 @@ def print_rounds(rounds: Sequence[Round]) -> None:
 
 
 def _print_kills(killed: Sequence[Killed]) -> None:
-    names = sorted({victim for each in killed for victim in each.victims})
-    rows = []
-    for stage in dict.fromkeys(sorted(each.stage for each in killed)):
-        counts = Counter(victim for each in killed if each.stage == stage for victim in each.victims)
-        rows.append([stage, *(str(counts[name] or "") for name in names)])
-    totals = Counter(victim for each in killed for victim in each.victims)
-    rows.append(["all", *(str(totals[name]) for name in names)])
-    print_table("Kills by stage and process", ("stage", *names), rows)
+    pipelines = ("realtime", "schedule")
+    at = Counter(each.stage for each in killed)
+    stages = [stage for stage in STAGES if at[stage]]
+    steps = dict.fromkeys(stage.partition(".")[2] for stage in stages)
+    rows = [[step, *(str(at[f"{pipeline}.{step}"] or "") for pipeline in pipelines)] for step in steps]
+    print_table("Kills by stage", ("just before, or inside", *pipelines), rows)
+    victims = Counter((victim, each.stage.partition(".")[0]) for each in killed for victim in each.victims)
+    together = Counter(victim for each in killed for victim in each.victims if len(each.victims) > 1)
+    rows = [
+        [name, *(str(victims[name, pipeline] or "") for pipeline in pipelines), str(together[name] or "")]
+        for name in sorted({name for name, _ in victims})
+    ]
+    print_table("Kills by process", ("killed", *(f"at a {each} stage" for each in pipelines), "with others"), rows)
 
 
 def _print_faults(faults: Sequence[tuple[str, Mapping[str, float]]]) -> None:
@@ -60,17 +68,26 @@ def _print_faults(faults: Sequence[tuple[str, Mapping[str, float]]]) -> None:
 
 
 def _print_recovery(killed: Sequence[Killed]) -> None:
-    by_victims: dict[str, list[Killed]] = defaultdict(list)
+    groups: dict[str, list[Killed]] = defaultdict(list)
     for each in killed:
         if each.realtime_s is not None:
-            several = f"{each.burst} kills in a row"
-            by_victims[several if each.burst > 1 else " + ".join(sorted(each.victims))].append(each)
+            groups[_group(each)].append(each)
     rows = [
         [name, str(len(each)), *_spread(k.realtime_s for k in each), *_spread(k.schedule_s for k in each)]
-        for name, each in sorted(by_victims.items())
+        for name, each in sorted(groups.items(), key=lambda item: (item[1][0].burst, item[0]))
     ]
     columns = ("killed", "n", "realtime p50", "p95", "longest", "schedule p50", "p95", "longest")
     print_table("Seconds until what the vendor had after the kill was live", columns, rows)
+
+
+def _group(each: Killed) -> str:
+    if each.burst > 1:
+        return next(
+            f"{low} to {high} kills in a row".replace(" to 99", " and more")
+            for low, high in _ROWS
+            if each.burst <= high
+        )
+    return each.victims[0] if len(each.victims) == 1 else "two or three of them at once"
 
 
 def _spread(seconds: Iterable[float | None]) -> list[str]:

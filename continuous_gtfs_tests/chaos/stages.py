@@ -59,6 +59,21 @@ def bursts(seed: int, stages: tuple[str, ...] = STAGES, *, longest: int = max(_B
         yield tuple({kill.stage: kill for kill in itertools.islice(kills, count)}.values())
 
 
+def alone(seed: int, stages: tuple[str, ...] = STAGES) -> Iterator[tuple[Kill, ...]]:
+    """Kills of one process each, every process once before any comes again: how long is it missed?"""
+    chance = random.Random(seed)
+    own = {stage: _own(stage) for stage in stages}
+    victims = [*dict.fromkeys((victim, stage.partition(".")[0]) for stage, victim in own.items())]
+    victims += [(victim + CONTAINER, pipeline) for victim, pipeline in victims if victim not in (WORKER, WARM)]
+    victims += [(victim, "") for victim in (WEBSERVER, POSTGRES, BACKEND, EVERYTHING)]
+    while True:
+        chance.shuffle(victims)
+        for victim, pipeline in victims:
+            name = victim.removesuffix(CONTAINER)
+            at = [s for s in stages if s.startswith(pipeline) and (own[s] == name or not pipeline)]
+            yield (Kill(chance.choice(at), (victim,)),)
+
+
 def plan(seed: int, stages: tuple[str, ...] = STAGES) -> Iterator[Kill]:
     """Kills without end, each stage once before any comes again."""
     chance = random.Random(seed)
@@ -72,19 +87,29 @@ def plan(seed: int, stages: tuple[str, ...] = STAGES) -> Iterator[Kill]:
             yield Kill(stage, victims)
 
 
+def _own(stage: str) -> str:
+    """The process that is at the stage."""
+    pipeline, _, name = stage.partition(".")
+    if name in _CODE:
+        return _CODE_OF[pipeline]
+    if name in _DAEMON:
+        return DAEMON
+    return WARM if name == "fork" else WORKER
+
+
 def _victims(stage: str, chance: random.Random) -> tuple[str, ...]:
     pipeline, _, name = stage.partition(".")
-    code = _CODE_OF[pipeline]
+    code, own = _CODE_OF[pipeline], _own(stage)
     if name in _CODE:
-        own, others = (code,), [(code + CONTAINER,), (DAEMON,), (code, DAEMON)]
+        others: list[tuple[str, ...]] = [(code + CONTAINER,), (DAEMON,), (code, DAEMON)]
     elif name in _DAEMON:
-        own, others = (DAEMON,), [(DAEMON + CONTAINER,), (code,), (DAEMON, POSTGRES), (DAEMON, code)]
+        others = [(DAEMON + CONTAINER,), (code,), (DAEMON, POSTGRES), (DAEMON, code)]
     elif name == "fork":
-        own, others = (WARM,), [(DAEMON,), (DAEMON + CONTAINER,), (WARM, code)]
+        others = [(DAEMON,), (DAEMON + CONTAINER,), (WARM, code)]
     elif pipeline == "realtime":
-        own, others = (WORKER,), [(WARM,), (WORKER, WARM), (DAEMON,), (DAEMON + CONTAINER,), (WORKER, DAEMON)]
+        others = [(WARM,), (WORKER, WARM), (DAEMON,), (DAEMON + CONTAINER,), (WORKER, DAEMON)]
     else:
-        own, others = (WORKER,), [(code,), (code + CONTAINER,), (DAEMON,), (WORKER, code)]
+        others = [(code,), (code + CONTAINER,), (DAEMON,), (WORKER, code)]
     if chance.random() < _SELF_SHARE:
-        return own
+        return (own,)
     return chance.choice([*others, (POSTGRES,), (BACKEND,), (EVERYTHING,)])

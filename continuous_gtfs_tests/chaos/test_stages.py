@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from continuous_gtfs_tests.chaos.stages import STAGES, plan
+from continuous_gtfs_tests.chaos.stages import STAGES, alone, plan
 from continuous_gtfs_tests.chaos.stops import sitecustomize
 from continuous_gtfs_tests.end_to_end.deployment import wait_for
 
@@ -74,3 +74,12 @@ def test_a_plan_comes_to_every_stage_before_any_comes_again_and_is_the_same_for_
     assert once == list(itertools.islice(plan(7), len(STAGES)))
     assert once != list(itertools.islice(plan(8), len(STAGES)))
     assert all(kill.victims for kill in once)
+
+
+def test_each_process_is_killed_alone_before_any_is_again() -> None:
+    kills = [kill for (kill,) in itertools.islice(alone(7), 15)]
+    victims = [kill.victims for kill in kills]
+    assert all(len(each) == 1 for each in victims)
+    processes = {"run worker", "warm process", "daemon", "code-realtime", "code-schedule", "webserver", "postgres"}
+    assert {name for (name,) in victims} >= processes | {"daemon container", "code-realtime container", "everything"}
+    assert {kill.pipeline for kill in kills if kill.victims == ("run worker",)} == {"realtime", "schedule"}
