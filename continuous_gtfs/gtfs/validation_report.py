@@ -6,9 +6,10 @@ Everything in it that came from the feed or the validator is escaped: a stop's n
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from html import escape
+from html import escape as escape_markup
 from itertools import groupby, islice
 
+from continuous_gtfs.foreign_text import printable
 from continuous_gtfs.gtfs.validation import Notice, ValidationReport
 
 SHOWN_PER_CODE = 50
@@ -31,6 +32,8 @@ def report_html(report: ValidationReport, *, title: str = "Validation report") -
             "<!doctype html>\n",
             '<html lang="en"><head><meta charset="utf-8">',
             '<meta name="viewport" content="width=device-width">',
+            # Whatever gets past the escaping may neither run nor fetch anything.
+            "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">",
             f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>\n",
             f"<h1>{escape(title)}</h1>\n",
             f"<p>By {escape(report.validator)} as of service date {report.service_date.isoformat()}, "
@@ -40,6 +43,11 @@ def report_html(report: ValidationReport, *, title: str = "Validation report") -
             "</body></html>\n",
         )
     )
+
+
+def escape(text: str) -> str:
+    """A text of the feed on the page: no markup, and no mark that turns the text around."""
+    return escape_markup(printable(text))
 
 
 def _counts(report: ValidationReport) -> str:

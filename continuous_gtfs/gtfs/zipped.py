@@ -10,6 +10,7 @@ import bz2
 import io
 import lzma
 import struct
+import unicodedata
 import zipfile
 import zlib
 from collections import Counter
@@ -27,6 +28,8 @@ _UTF8_NAME = 0x800
 _LZMA_PROPERTIES = 5
 _CHUNK_BYTES = 1 << 20
 _STORED_BYTES = 1 << 16
+_NOT_IN_NAMES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+_LONGEST_NAME = 255
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 # What says where a feed's files lie. Only a feed of demand-responsive zones may do without stops.txt:
 # https://gtfs.org/documentation/schedule/reference/#dataset-files
@@ -304,6 +307,10 @@ def _check_name(entry: zipfile.ZipInfo) -> None:
         reason = "a path that leaves the feed's folder"
     elif "" in parts[:-1]:
         reason = "an empty folder name in its path"
+    elif any(unicodedata.category(character) in _NOT_IN_NAMES for character in _name(entry)):
+        reason = "a control character or a mark that turns text around in its name"
+    elif max(map(len, parts)) > _LONGEST_NAME:
+        reason = f"a name of more than {_LONGEST_NAME} characters, which no file system takes"
     if reason is not None:
         raise FeedStructureError(f"the zip member {name!r} has {reason}")
 
@@ -331,6 +338,14 @@ def _feed_members(entries: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
     repeated = [name for name, count in counts.items() if count > 1]
     if repeated:
         raise FeedStructureError(f"the zip has {repeated[0]} {counts[repeated[0]]} times; which one counts?")
+    # Who unpacks the feed on such a system would be left with the other one.
+    taken: dict[str, str] = {}
+    for name in counts:
+        other = taken.setdefault(unicodedata.normalize("NFC", name.casefold()), name)
+        if other != name:
+            raise FeedStructureError(
+                f"the zip has {other} and {name}, which are one file where case is not told apart; which one counts?"
+            )
     return dict(named)
 
 

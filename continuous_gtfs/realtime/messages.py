@@ -18,6 +18,10 @@ from google.transit.gtfs_realtime_pb2 import FeedMessage
 
 from continuous_gtfs.errors import UnreadableMessageError
 
+MOST_ENTITIES = 200_000
+"""National feeds have tens of thousands. A body can hold a message in two bytes, which takes some hundred in memory:
+parsing takes up to 60 times a body's size, so ``max_bytes`` of the feed is what bounds it; see docs/operations.md."""
+
 _MAX_NAMED = 3
 _ENTITY = re.compile(r"^entity\[(\d+)\]\.?(.*)$")
 _BEGINNINGS = (
@@ -40,8 +44,9 @@ def parse_feed(data: bytes, *, name: str) -> FeedMessage:
         name: Which feed, for the error.
 
     Raises:
-        UnreadableMessageError: The body is empty, something else (named), cut off, or lacks a required
-            field (named, with the entity). An empty answer here would read as "no vehicles".
+        UnreadableMessageError: The body is empty, something else (named), cut off, has more than
+            ``MOST_ENTITIES``, or lacks a required field (named, with the entity). An empty answer here would
+            read as "no vehicles".
     """
     if not data:
         raise UnreadableMessageError(f"{name}: the body is empty; a feed without entities still has a header")
@@ -51,6 +56,10 @@ def parse_feed(data: bytes, *, name: str) -> FeedMessage:
     except DecodeError as error:
         found = _recognized(data) or _unparsable(data)
         raise UnreadableMessageError(f"{_not_a_feed(name, data)} but {found}") from error
+    if len(message.entity) > MOST_ENTITIES:
+        raise UnreadableMessageError(
+            f"{name}: {len(message.entity):,} entities in {len(data):,} bytes; a feed may have {MOST_ENTITIES:,}"
+        )
     if not message.HasField("header"):
         found = _recognized(data) or "protobuf without a header: another kind of message, or garbage"
         raise UnreadableMessageError(f"{_not_a_feed(name, data)} but {found}")

@@ -38,11 +38,14 @@ def test_what_the_vendor_wrote_is_text_and_no_markup() -> None:
     notice = Notice(HOSTILE, "error", HOSTILE, 1, HOSTILE, HOSTILE, {HOSTILE: HOSTILE})
     hostile = replace(report_of("GONE"), errors={HOSTILE: 1}, notices=(notice,), validator_version=HOSTILE)
     assert "<script" not in report_html(hostile)
+    turned = report_html(report_of('"a\u202egpj.\x1b[31m"'), title="\u2066x")
+    assert not set(turned) & set("\u202e\u2066\x1b")
 
 
 def test_the_page_needs_nothing_from_elsewhere() -> None:
     page = report_html(report_of("GONE"))
     assert not re.search(r"<(script|link|img|iframe)|src=|@import|url\(", page)
+    assert "Content-Security-Policy\" content=\"default-src 'none'" in page
 
 
 def test_of_a_code_with_very_many_notices_some_are_shown_and_all_are_counted() -> None:

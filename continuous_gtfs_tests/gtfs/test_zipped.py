@@ -114,6 +114,68 @@ def test_files_of_the_sub_folder_and_beside_it_must_not_share_a_name() -> None:
         ZippedFeed(feed_zip({"gtfs/stops.txt": STOPS, "gtfs/trips.txt": "a", "trips.txt": "b"}))
 
 
+@pytest.mark.parametrize("other", ["Stops.TXT", "ſtops.txt", "gtfs/../stops.txt"])
+def test_names_that_are_one_file_on_some_systems_are_refused(other: str) -> None:
+    with pytest.raises(FeedStructureError, match=r"which one counts|leaves the feed's folder"):
+        ZippedFeed(feed_zip({"stops.txt": STOPS, other: "stop_id\nevil\n"}))
+
+
+def test_a_name_written_in_two_ways_of_unicode_is_one_name() -> None:
+    with pytest.raises(FeedStructureError, match="which one counts"):
+        ZippedFeed(feed_zip({"stops.txt": STOPS, "caf\u00e9.txt": "a", "cafe\u0301.txt": "b"}))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("../stops.txt", "/etc/passwd", "a/../../b.txt", "C:/b.txt", "C:b.txt", "..\\b.txt", "a//b.txt", "./b.txt"),
+        *("b\x1b[31m.txt", "b\r\nforged.txt", "b\u202etxt.exe", "b\u200b.txt", "b\u2028.txt", "b" * 300, "b" * 60_000),
+    ],
+)
+def test_a_name_that_leads_astray_is_refused_in_one_short_line(name: str) -> None:
+    with pytest.raises(FeedStructureError, match="the zip member") as refusal:
+        ZippedFeed(feed_zip({"stops.txt": STOPS, name: "x"}))
+    assert str(refusal.value).isprintable()
+    assert len(str(refusal.value)) <= 2000
+
+
+def with_long_lengths(data: bytes, size: int) -> bytes:
+    """The zip whose last member says in the way of zip64 how long it is."""
+    start = data.rindex(b"PK\x01\x02")
+    end = data.rindex(b"PK\x05\x06")
+    entry = bytearray(data[start:end])
+    extra = struct.pack("<HHQ", 1, 8, size)
+    name_bytes = int.from_bytes(entry[28:30], "little")
+    entry[24:28] = b"\xff" * 4
+    entry[30:32] = len(extra).to_bytes(2, "little")
+    entry[46 + name_bytes : 46 + name_bytes] = extra
+    last = bytearray(data[end:])
+    last[12:16] = (int.from_bytes(last[12:16], "little") + len(extra)).to_bytes(4, "little")
+    return data[:start] + bytes(entry) + bytes(last)
+
+
+@pytest.mark.parametrize("size", [1 << 40, (1 << 63) - 1, (1 << 64) - 1])
+def test_a_length_of_terabytes_is_refused_before_anything_is_read(size: int) -> None:
+    with pytest.raises(FeedStructureError, match="bytes unzipped; the limit is"):
+        ZippedFeed(with_long_lengths(feed_zip({"stops.txt": STOPS, "shapes.txt": "x"}), size))
+
+
+def test_members_that_share_their_bytes_count_each_for_itself() -> None:
+    data = feed_zip({"stops.txt": STOPS, "shapes.txt": "0" * 4_000_000})
+    start, end = data.rindex(b"PK\x01\x02"), data.rindex(b"PK\x05\x06")
+    copies = [data[start:end].replace(b"shapes.txt", b"shape%04d" % number + b"t") for number in range(600)]
+    copies = [copy[:28] + (10).to_bytes(2, "little") + copy[30:] for copy in copies]
+    last = bytearray(data[end:])
+    directory = data.index(b"PK\x01\x02")
+    entries = data[directory:start] + b"".join(copies)
+    last[8:12] = struct.pack("<HH", 601, 601)
+    last[12:16] = len(entries).to_bytes(4, "little")
+    bomb = data[:directory] + entries + bytes(last)
+    assert len(bomb) < 100_000
+    with pytest.raises(FeedStructureError, match="2,400,000,010 bytes unzipped; the limit is 2,147,483,648"):
+        ZippedFeed(bomb)
+
+
 def test_a_feed_of_zones_may_have_no_stops() -> None:
     assert ZippedFeed(feed_zip({"locations.geojson": "{}"})).names == ("locations.geojson",)
 

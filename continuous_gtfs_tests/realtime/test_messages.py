@@ -21,7 +21,7 @@ from continuous_gtfs.realtime.compare.feeds import compare_feeds
 from continuous_gtfs.realtime.compare.report import Level
 from continuous_gtfs.realtime.compare.tolerances import EXACT
 from continuous_gtfs.realtime.feeds import RealtimeFeeds
-from continuous_gtfs.realtime.messages import header_timestamp, parse_feed, serialize_feed
+from continuous_gtfs.realtime.messages import MOST_ENTITIES, header_timestamp, parse_feed, serialize_feed
 from continuous_gtfs.realtime.steps import PassThrough
 from continuous_gtfs_tests.realtime.captures import (
     WRITTEN_IN_ANOTHER_ORDER,
@@ -195,6 +195,56 @@ def test_an_error_quotes_nothing_of_the_body() -> None:
     with pytest.raises(UnreadableMessageError) as refusal:
         parse_feed(b"<html>GET /feed?token=hunter2</html>", name=NAME)
     assert "hunter2" not in str(refusal.value)
+
+
+HEADER = serialize_feed(feed_message())
+
+
+def test_far_too_many_entities_are_refused_whatever_they_lack() -> None:
+    for entity in (b"\x12\x00", b"\x12\x05\n\x01a\x22\x00"):
+        assert parse_feed(HEADER, name=NAME)
+        with pytest.raises(UnreadableMessageError, match=r"200,001 entities in [\d,]+ bytes; a feed may have 200,000"):
+            parse_feed(HEADER + entity * (MOST_ENTITIES + 1), name=NAME)
+
+
+def test_the_smallest_messages_take_a_bounded_multiple_of_their_bytes() -> None:
+    # Four bytes for the two largest messages.
+    entity_with_empty_alert = bytes([0x12, 2, 0x2A, 0])
+    script = f"""
+import resource
+from continuous_gtfs.realtime.messages import parse_feed
+body = {HEADER!r} + {entity_with_empty_alert!r} * 500_000
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    parse_feed(body, name="x")
+except Exception as error:
+    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / len(body), error)
+"""
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert "a feed may have" in said
+    assert 20 < float(said.split()[0]) < 60
+
+
+def nested(depth: int) -> bytes:
+    """A field that the spec does not know, with groups inside of groups."""
+    return bytes([0xA3, 0x06]) * depth + bytes([0xA4, 0x06]) * depth
+
+
+def test_unknown_fields_inside_of_each_other_are_kept() -> None:
+    assert nested(90) in serialize_feed(parse_feed(HEADER + nested(90), name=NAME))
+
+
+def test_what_is_nested_without_end_is_refused() -> None:
+    with pytest.raises(UnreadableMessageError, match="no protobuf"):
+        parse_feed(HEADER + nested(100_000), name=NAME)
+
+
+def test_an_id_of_a_megabyte_makes_no_error_of_a_megabyte() -> None:
+    message = feed_message({"id": "x" * 1_000_000, "vehicle": {"position": {"latitude": 1, "longitude": 2}}})
+    message.entity[0].vehicle.position.ClearField("longitude")
+    with pytest.raises(UnreadableMessageError) as refusal:
+        parse_feed(message.SerializePartialToString(), name=NAME)
+    assert len(str(refusal.value)) <= 2000
 
 
 def test_a_feed_cut_off_inside_an_entity_is_refused() -> None:

@@ -31,7 +31,7 @@ def _edition(environment: str) -> tuple[FeedSource, ...]:
             headers=headers,
             poll_every_s=5,
             timeout_s=8,
-            max_bytes=20_000_000,
+            max_bytes=5_000_000,
         )
         for feed in ("vehicle_positions", "trip_updates")
     )
