@@ -7,6 +7,7 @@ to the process that made it: a forked run must not share a connection with its p
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ _EMULATOR = "STORAGE_EMULATOR_HOST"
 # The library would ask for the bucket's description, once a process, to name its place in traces.
 _NO_DESCRIPTION = "DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA"
 _UNCHANGED = "What was stored before is unchanged"
+
+_ADDRESS = re.compile(r"(?:[A-Z]+ )?https?://\S+")
 
 _clients: dict[tuple[int, str | None], Any] = {}
 _making = threading.Lock()
@@ -81,7 +84,7 @@ def may_pass(error: Exception) -> bool:
 def explained(action: str, url: str, bucket: str) -> Iterator[None]:
     """Turn the library's error into one that says what, where and what to do."""
     from google.api_core.exceptions import Forbidden, GoogleAPIError, NotFound, Unauthorized
-    from google.auth.exceptions import GoogleAuthError
+    from google.auth.exceptions import GoogleAuthError, InvalidOperation, RefreshError
     from google.cloud.storage.exceptions import DataCorruption, InvalidResponse  # type: ignore[import-untyped]
     from requests.exceptions import RequestException
     from urllib3.exceptions import HTTPError
@@ -93,7 +96,7 @@ def explained(action: str, url: str, bucket: str) -> Iterator[None]:
         raise StoreError(
             f"{where}: there is no bucket {bucket!r}; make it, or mend the setting that names it. {_UNCHANGED}"
         ) from error
-    except Unauthorized as error:
+    except (Unauthorized, RefreshError, InvalidOperation) as error:
         raise StoreError(
             f"{where}: Cloud Storage does not know who asks ({_reason(error)}); renew the credentials of this process: "
             f"its service account, or the key file that GOOGLE_APPLICATION_CREDENTIALS names. {_UNCHANGED}"
@@ -117,6 +120,16 @@ def damaged(where: str) -> StoreError:
 
 
 def _reason(error: Exception) -> str:
-    """One line, without the request's address and what it carries."""
-    text = getattr(error, "message", None) or str(error) or type(error).__name__
-    return " ".join(str(text).split())[:300]
+    """One line, without the request's address: that of an upload in pieces lets whoever has it go on with it."""
+    text = str(getattr(error, "message", None) or error or type(error).__name__)
+    response = getattr(error, "response", None)
+    if response is not None:
+        try:
+            text = f"{response.status_code} {response.json()['error']['message']}"
+        except (ValueError, KeyError, TypeError, RuntimeError):
+            # Of a server in between, or of a body that was read already.
+            text = f"{response.status_code} {response.reason}"
+    if (last := getattr(error, "cause", None)) is not None:
+        # It was tried for as long as it may be: what counts is what the last try said.
+        text = f"{text.removesuffix('.')}, and the last try said: {_reason(last)}"
+    return " ".join(_ADDRESS.sub("", text).split())[:300]
