@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 import psutil
-from dagster import AssetKey, AssetMaterialization, DagsterInstance, DagsterRunStatus
+from dagster import AssetKey, AssetMaterialization, DagsterInstance, DagsterRunStatus, EventLogRecord
 from dagster._core.scheduler.instigation import InstigatorTick, TickStatus
 
 from continuous_gtfs import names
@@ -43,12 +43,12 @@ def archive_is_whole(archive: Archive, instance: DagsterInstance) -> Iterator[st
                     archive.read(version)
                 except ContinuousGtfsError as error:
                     yield f"{edition}/{feed}: {error}"
-            reported = [version_of(each) for each in materializations(instance, keys.pims_key(edition, feed))]
-            yield from (f"{edition}/{feed}: {each} was reported and is not archived" for each in {*reported} - {*known})
+            reports = reports_of(instance, edition, feed)
+            yield from (f"{edition}/{feed}: {each} was reported and is not archived" for each in {*reports} - {*known})
             yield from (
                 f"{edition}/{feed}: {each} was reported {n} times as new"
-                for each, n in Counter(reported).items()
-                if n > 1
+                for each, n in reports.items()
+                if n > 1 and n - half_reported(instance, edition, feed, each) > 1
             )
             tag = names.version_tag(feed)
             asked = {
@@ -184,16 +184,37 @@ def orphans(marker: str) -> list[str]:
     return found
 
 
+def reports_of(instance: DagsterInstance, edition: str, feed: str) -> Counter[str]:
+    """By version of a feed, how often it was reported as new."""
+    return Counter(version_of(each) for each in materializations(instance, keys.pims_key(edition, feed)))
+
+
+def half_reported(instance: DagsterInstance, edition: str, feed: str, version: str) -> int:
+    """How many reports of a version were cut in two: they are in the event log and not in the index of assets.
+
+    Dagster writes one after the other. Who died in between has told nobody, and it is right to report again.
+    """
+    key = keys.pims_key(edition, feed)
+    return sum(
+        not instance.event_log_storage.get_event_tags_for_asset(key, filter_event_id=record.storage_id)
+        for record in _records(instance, key)
+        if record.asset_materialization and version_of(record.asset_materialization) == version
+    )
+
+
 def materializations(instance: DagsterInstance, key: AssetKey) -> list[AssetMaterialization]:
     """All of an asset, oldest first."""
-    found: list[AssetMaterialization] = []
+    return [record.asset_materialization for record in _records(instance, key) if record.asset_materialization]
+
+
+def _records(instance: DagsterInstance, key: AssetKey) -> Iterator[EventLogRecord]:
     cursor: str | None = None
     while True:
         page = instance.fetch_materializations(key, limit=1000, cursor=cursor, ascending=True)
-        found += [record.asset_materialization for record in page.records if record.asset_materialization]
+        yield from page.records
         cursor = page.cursor
         if not page.has_more:
-            return found
+            return
 
 
 def version_of(materialization: AssetMaterialization) -> str:
@@ -205,6 +226,13 @@ def count_runs(instance: DagsterInstance) -> dict[str, int]:
     return {
         "runs": sum(statuses.values()),
         "runs that failed": statuses[DagsterRunStatus.FAILURE],
+        "reports that were cut in two and made again": sum(
+            half_reported(instance, edition, feed, version)
+            for edition in EDITIONS
+            for feed in ("schedule", *REALTIME_FEEDS)
+            for version, n in reports_of(instance, edition, feed).items()
+            if n > 1
+        ),
         "runs that were retried by Dagster": sum("dagster/parent_run_id" in run.tags for run in instance.get_runs()),
     }
 
