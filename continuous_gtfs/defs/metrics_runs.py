@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from dagster import DagsterEventType, RunRecord
+from dagster import AssetCheckEvaluation, AssetCheckSeverity, AssetMaterialization, DagsterEventType, RunRecord
 from dagster._core.events.log import EventLogEntry
 
 from continuous_gtfs.defs.metrics_storage import Places
@@ -17,6 +17,7 @@ from continuous_gtfs.metrics.samples import Totals
 ENDED = tuple(
     kind.value for kind in (DagsterEventType.RUN_SUCCESS, DagsterEventType.RUN_FAILURE, DagsterEventType.RUN_CANCELED)
 )
+_STATUSES = ("success", "failure", "canceled")
 _PUBLISHED = "published_"
 _DETECTED = "detected_to_published_s"
 
@@ -26,27 +27,26 @@ def count_run(totals: Totals, record: RunRecord, entries: Sequence[EventLogEntry
     at = record.end_time or record.create_timestamp.timestamp()
     report = report_of(record, entries, now=datetime.fromtimestamp(at, UTC))
     pipeline = places.labels(report.pipeline or report.job)
-    totals.count(metrics.RUNS, *pipeline, report.status, at=at)
+    # A series that begins with its first failure shows Prometheus no increase: each begins with the first run.
+    for status in _STATUSES:
+        totals.count(metrics.RUNS, *pipeline, status, at=at, by=report.status == status)
     if report.duration_s is not None:
         totals.observe(metrics.RUN_SECONDS, *pipeline, at=at, value=report.duration_s)
     _count_steps(totals, report, pipeline, at)
-    for check in report.failed_checks:
-        environment = _environment(check.asset)
-        labels = (places.agency_of(environment), environment, check.asset, check.name, check.severity)
-        totals.count(metrics.CHECKS_FAILED, *labels, at=at)
     for output in report.outputs:
         _count_output(totals, output, places, at)
-    for asset, seconds in _detected_to_published(entries):
-        feed = _feed(asset)
-        if feed is not None:
-            totals.observe(metrics.DETECTED_TO_PUBLISHED, *_labels(asset, feed, places), at=at, value=seconds)
+    for entry in entries:
+        event = entry.dagster_event
+        if event is not None and event.event_type is DagsterEventType.ASSET_CHECK_EVALUATION:
+            _count_check(totals, event.asset_check_evaluation_data, places, at)
+        elif event is not None and event.event_type is DagsterEventType.ASSET_MATERIALIZATION:
+            _time_publication(totals, event.step_materialization_data.materialization, places, at)
 
 
 def _count_steps(totals: Totals, report: RunReport, pipeline: tuple[str, str, str], at: float) -> None:
     for op in report.ops:
-        if op.status == "failed":
-            totals.count(metrics.OPS_FAILED, *pipeline, op.name, at=at)
-        elif op.duration_ms is not None:
+        totals.count(metrics.OPS_FAILED, *pipeline, op.name, at=at, by=op.status == "failed")
+        if op.duration_ms is not None and op.status != "failed":
             totals.observe(metrics.OP_SECONDS, *pipeline, op.name, at=at, value=op.duration_ms / 1000)
     for step in report.steps:
         totals.observe(metrics.STEP_SECONDS, *pipeline, step.name, at=at, value=step.duration_ms / 1000)
@@ -62,16 +62,21 @@ def _count_output(totals: Totals, output: OutputReport, places: Places, at: floa
         totals.observe(metrics.AGE_AT_PUBLICATION, *labels, at=at, value=output.age_at_publication_s)
 
 
-def _detected_to_published(entries: Sequence[EventLogEntry]) -> list[tuple[str, float]]:
-    found = []
-    for entry in entries:
-        event = entry.dagster_event
-        if event is not None and event.event_type is DagsterEventType.ASSET_MATERIALIZATION:
-            made = event.step_materialization_data.materialization
-            seconds, outcome = made.metadata.get(_DETECTED), made.metadata.get("outcome")
-            if seconds is not None and outcome is not None and outcome.value == "published":
-                found.append((made.asset_key.to_user_string(), float(str(seconds.value))))
-    return found
+def _count_check(totals: Totals, check: AssetCheckEvaluation, places: Places, at: float) -> None:
+    asset = check.asset_key.to_user_string()
+    environment = _environment(asset)
+    for severity in AssetCheckSeverity:
+        labels = (places.agency_of(environment), environment, asset, check.check_name, severity.value.lower())
+        has_failed = not check.passed and check.severity is severity
+        totals.count(metrics.CHECKS_FAILED, *labels, at=at, by=has_failed)
+
+
+def _time_publication(totals: Totals, made: AssetMaterialization, places: Places, at: float) -> None:
+    asset = made.asset_key.to_user_string()
+    feed, seconds, outcome = _feed(asset), made.metadata.get(_DETECTED), made.metadata.get("outcome")
+    if feed is not None and seconds is not None and outcome is not None and outcome.value == "published":
+        labels = _labels(asset, feed, places)
+        totals.observe(metrics.DETECTED_TO_PUBLISHED, *labels, at=at, value=float(str(seconds.value)))
 
 
 def _feed(asset: str) -> str | None:

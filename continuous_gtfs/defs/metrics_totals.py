@@ -40,6 +40,7 @@ SETTLED_AFTER_S = 3.0
 # A tick that began so long ago, in seconds, and has no end died with its daemon.
 TICK_ENDS_WITHIN_S = 3600.0
 _MOST_TICKS_UNDER_WAY = 1_000
+_TICK_STATUSES = ("success", "skipped", "failure")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -196,8 +197,9 @@ def _count_ticks(
                 under_way[number] = seen_at
         elif selector in states:
             one = states[selector]
-            labels = (one.instigator_name, one.instigator_type.value.lower(), status.lower())
-            state.totals.count(metrics.TICKS, *labels, at=now)
+            labels = (one.instigator_name, one.instigator_type.value.lower())
+            for each in _TICK_STATUSES:
+                state.totals.count(metrics.TICKS, *labels, each, at=now, by=status.lower() == each)
         state.tick_id = max(state.tick_id, number)
     state.under_way = under_way
 

@@ -43,6 +43,7 @@ from continuous_gtfs_tests.defs.conftest import Bench
 from continuous_gtfs_tests.defs.pipeline_runs import run_realtime, run_schedule
 from continuous_gtfs_tests.end_to_end.deployment import wait_for
 from continuous_gtfs_tests.metrics.scraping import Scrape, as_scraped, scraped, value
+from continuous_gtfs_tests.real_data import ROOT
 
 SETTINGS = """\
 storage:
@@ -145,6 +146,15 @@ def site(made: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
     return made
 
 
+def documented(option: str, value: object) -> list[str]:
+    """The line of docs/operations.md with this option, and its value replaced."""
+    lines = (ROOT / "docs" / "operations.md").read_text().splitlines()
+    (line,) = [line for line in lines if line.startswith("continuous-gtfs metrics ") and option in line]
+    program, *words = line.split()
+    assert words[-2] == option
+    return [str(Path(sys.executable).with_name(program)), *words[:-1], str(value)]
+
+
 def read_all(folder: Path) -> Scrape:
     """All parts, as a new endpoint reads them at its first scrape."""
     with readings(()) as found:
@@ -169,6 +179,10 @@ def test_what_runs_have_done_is_counted_to_the_last_one(site: Site, tmp_path: Pa
     # One observation a run, though both feeds of a realtime run tell of it; the refused run has run its steps too.
     assert value(scrape, "step_duration_seconds_count", **REALTIME, step="UpdateFeedHeader") == 2
     assert value(scrape, "op_failures_total", **REALTIME) == 1
+    # What has not failed yet is there with nothing, so that its first failure is seen as an increase.
+    assert value(scrape, "runs_total", **SCHEDULE, status="failure") == 0
+    schedule = {"asset": "schedule/production/transformed_feed", "check": "has_trips"}
+    assert value(scrape, "check_failures_total", **schedule, severity="error") == 0
     assert value(scrape, "publications_total", **VEHICLES, outcome="published") == 1
     assert value(scrape, "publications_total", **(VEHICLES | {"feed": "schedule"}), outcome="published") == 1
     assert value(scrape, "publication_age_seconds_count", **VEHICLES) == 1
@@ -205,9 +219,9 @@ def test_fetches_queue_pools_heartbeats_ticks_and_alerts_are_told(site: Site, tm
     assert (value(scrape, "pool_slots_used", pool="schedule"), value(scrape, "pool_steps_waiting")) == (0, 0)
     assert value(scrape, "daemon_heartbeat_timestamp_seconds", daemon="SENSOR") == 5000
     assert value(scrape, "daemon_heartbeat_timestamp_seconds", daemon="MONITORING") in (0, None)
-    told = {status: value(scrape, "ticks_total", instigator=SENSOR, status=status) for status in ("skipped", "failure")}
-    assert told == {"skipped": 2, "failure": 1}
-    assert value(scrape, "ticks_total", instigator=SENSOR, status="started") is None, "it has not ended"
+    statuses = ("success", "skipped", "failure", "started")
+    told = {status: value(scrape, "ticks_total", instigator=SENSOR, status=status) for status in statuses}
+    assert told == {"success": 0, "skipped": 2, "failure": 1, "started": None}, "one has not ended"
     assert value(scrape, "instigator_running", instigator=SENSOR, type="sensor") == 1
     assert value(scrape, "alerts_open", severity="error") == 1
 
@@ -229,7 +243,7 @@ def test_totals_stay_when_runs_are_removed_and_another_process_goes_on_from_them
     with DagsterInstance.from_config(site.settings["DAGSTER_HOME"]) as instance:
         instance.delete_run(site.deleted)
     path = tmp_path / "continuous_gtfs.prom"
-    command = [str(Path(sys.executable).with_name("continuous-gtfs")), "metrics", "--textfile", str(path)]
+    command = documented("--textfile", path)
     done = subprocess.run(
         command, env=os.environ | site.settings, capture_output=True, text=True, check=False, cwd=tmp_path
     )
@@ -271,7 +285,7 @@ def test_without_a_store_the_rest_is_told(site: Site, monkeypatch: pytest.Monkey
 
 def test_the_endpoint_goes_on_while_the_database_restarts(site: Site, tmp_path: Path) -> None:
     port = Ports.free().webserver
-    command = [str(Path(sys.executable).with_name("continuous-gtfs")), "metrics", "--port", str(port)]
+    command = documented("--port", port)
     url = f"http://{HOST}:{port}"
 
     def scrape() -> Scrape:
