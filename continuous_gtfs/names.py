@@ -50,6 +50,11 @@ def validation_job_name(environment: str) -> str:
     return f"validate_realtime_{environment}"
 
 
+def maintenance_name(agency_key: str | None) -> str:
+    """The asset, job and schedule of an agency's maintenance, and its pipeline. None: the agency without a key."""
+    return "maintenance" if agency_key is None else f"maintenance_{agency_key}"
+
+
 def replay_job_name(environment: str) -> str:
     """The job that runs today's realtime steps on archived hours."""
     return f"replay_realtime_{environment}"

@@ -70,6 +70,7 @@ class Agency:
         keep_realtime_versions: The same, for each realtime feed.
         realtime_cache_control: What consumers and caches on the way are told of the stable realtime URLs. A feed
             that changes every 20 s loses updates in a cache that keeps it longer than a second or two.
+        key: By which it is told from other agencies of one deployment; comes from ``CONTINUOUS_GTFS_AGENCY``.
     """
 
     name: str
@@ -86,6 +87,7 @@ class Agency:
     keep_schedule_versions: int = 20
     keep_realtime_versions: int = 30
     realtime_cache_control: str = "public, max-age=1"
+    key: str | None = None
 
     def __post_init__(self) -> None:
         seen = [source.feed_id for source in self.feeds]
@@ -140,7 +142,9 @@ def load_agency(name: str) -> Agency:
 
 def _keyed(agency: Agency, key: str) -> Agency:
     return replace(
-        agency, feeds=tuple(replace(source, environment=f"{key}_{source.environment}") for source in agency.feeds)
+        agency,
+        key=key,
+        feeds=tuple(replace(source, environment=f"{key}_{source.environment}") for source in agency.feeds),
     )
 
 

@@ -51,7 +51,7 @@ def build_definitions(
             *transformed_feed_assets(agency, steps, partitions),
             *(feed_diff_asset(agency, environment, partitions[environment], compare) for environment in environments),
             *(published_feed_asset(agency, environment, partitions[environment]) for environment in environments),
-            maintenance_asset(),
+            maintenance_asset(agency),
         ],
         asset_checks=[
             *(check for environment in environments for check in vendor_answers_checks(sources[environment])),
@@ -72,9 +72,9 @@ def build_definitions(
         + [alerts_sensor(agency, PIPELINE)],
         jobs=[
             *(job for environment in environments for job in (_schedule_job(environment), _rollback_job(environment))),
-            maintenance_job(),
+            maintenance_job(agency),
         ],
-        schedules=[maintenance_schedule()],
+        schedules=[maintenance_schedule(agency)],
         executor=in_process_executor,
         resources={
             "artifacts": artifacts,

@@ -9,7 +9,8 @@ release; a test compares them with what is written here.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -34,6 +35,8 @@ _NEWEST_OF = (
     DagsterEventType.FRESHNESS_STATE_CHANGE.value,
 )
 _REPORTED = (DagsterEventType.ASSET_MATERIALIZATION.value, DagsterEventType.ASSET_OBSERVATION.value)
+# Any number that nothing else in the database uses.
+_LOCK = 0x67746673
 _ENDED = ("SUCCESS", "FAILURE", "CANCELED")
 _BACKFILL_ENDED = ("COMPLETED", "COMPLETED_SUCCESS", "COMPLETED_FAILED", "FAILED", "CANCELED")
 
@@ -121,6 +124,21 @@ def postgres_engine(instance: DagsterInstance) -> Engine | None:
         return None
     # The storage's own connections commit each statement by itself.
     return engines[0].execution_options(isolation_level="READ COMMITTED")
+
+
+@contextmanager
+def alone(engine: Engine) -> Iterator[bool]:
+    """Keep other passes out meanwhile, of whichever process; whether that could be done, which never waits."""
+    with engine.connect() as connection:
+        is_alone = bool(connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": _LOCK}).scalar_one())
+        # It belongs to the session, and no transaction stays open for it.
+        connection.commit()
+        try:
+            yield is_alone
+        finally:
+            if is_alone:
+                connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCK})
+                connection.commit()
 
 
 class PostgresPruning:

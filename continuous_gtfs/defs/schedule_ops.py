@@ -184,7 +184,7 @@ def _store(
     transformed: TransformedFeeds, progress: FeedInProgress, steps: Sequence[Step[Feed]], run_id: str
 ) -> TransformedFeed:
     version = progress.version
-    data = progress.feed.to_bytes()
+    data, index = progress.feed.to_bytes(), build_schedule_index(progress.feed)
     earlier = transformed.load(version.environment, version.version_id)
     record = TransformedFeed(
         environment=version.environment,
@@ -192,7 +192,7 @@ def _store(
         feed_digest=transformed.save_bytes(data),
         feed_bytes=len(data),
         zip_writer=ZIP_WRITER,
-        index_digest=transformed.save_bytes(build_schedule_index(progress.feed)),
+        index_digest=transformed.save_bytes(index),
         code_version=code_version(steps, __version__),
         step_hashes={step.name: step.source_hash() for step in steps},
         step_results=[result.to_dict() for result in progress.results],
@@ -200,6 +200,9 @@ def _store(
         accepted_errors=_accepted_errors(earlier),
     )
     transformed.save(record)
+    # Bytes that were there already may have been removed, as used by nothing, before there was a record.
+    for each in (data, index):
+        transformed.save_bytes(each)
     return record
 
 

@@ -12,8 +12,8 @@ from continuous_gtfs.definitions import realtime, schedule
 from continuous_gtfs.defs.resources import Artifacts, VendorAccess
 
 SECOND = f"capital={DEFAULT_AGENCY}"
-# Of the instance and not of an agency.
-SHARED = {"maintenance", "__ASSET_JOB"}
+# Of Dagster and not of an agency.
+SHARED = {"__ASSET_JOB"}
 
 
 def location(module: ModuleType, pipeline: str, agency: str) -> Definitions:

@@ -12,6 +12,7 @@ import pytest
 from dagster import (
     AssetCheckEvaluation,
     AssetCheckKey,
+    AssetKey,
     AssetMaterialization,
     DagsterInstance,
     DagsterRunStatus,
@@ -25,9 +26,9 @@ from sqlalchemy import inspect, text
 
 from continuous_gtfs.agencies.agency import DEFAULT_AGENCY, load_agency
 from continuous_gtfs.defs import keys
-from continuous_gtfs.defs.maintenance import maintain
+from continuous_gtfs.defs.maintenance import is_neglected, maintain
 from continuous_gtfs.defs.maintenance_job import MAINTENANCE
-from continuous_gtfs.defs.maintenance_postgres import TUNED_TABLES, postgres_engine
+from continuous_gtfs.defs.maintenance_postgres import TUNED_TABLES, alone, postgres_engine
 from continuous_gtfs.defs.maintenance_report import MaintenanceReport
 from continuous_gtfs.defs.maintenance_settings import DAY_S, Retention
 from continuous_gtfs.defs.resources import Artifacts
@@ -303,6 +304,50 @@ def test_the_job_shows_what_it_removed_and_has_autovacuum_look_more_often(
     tuned = "SELECT relname FROM pg_class WHERE reloptions::text LIKE '%autovacuum_vacuum_scale_factor=0.02%'"
     assert {name for (name,) in execute(bench, tuned)} == set(TUNED_TABLES)
     assert bench.instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.SUCCESS]))
+
+
+def test_the_maintenance_of_an_agency_with_a_key_leaves_the_storage_to_the_one_without(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONTINUOUS_GTFS_KEEP_REALTIME_RUNS_HOURS", "1")
+    runs = [run_realtime(bench).run_id for _ in range(3)]
+    execute(bench, "UPDATE runs SET end_time = end_time - 7200 WHERE run_id = ANY(:ids)", ids=runs)
+    keyed = Bench(load_agency(f"capital={DEFAULT_AGENCY}"), bench.artifacts, bench.instance, bench.published)
+    days_later(bench, 0)
+    assert keyed.run(schedule_location(keyed, []), "maintenance_capital").success
+    assert set(runs) <= run_ids(bench)
+    event = bench.instance.get_latest_materialization_event(AssetKey("maintenance_capital"))
+    assert event is not None
+    assert event.asset_materialization is not None
+    assert "database_bytes" not in event.asset_materialization.metadata
+    assert bench.run(schedule_location(bench, []), MAINTENANCE).success
+    assert set(runs) & run_ids(bench) == {runs[2]}
+
+
+def test_a_storage_that_nobody_has_cared_for_is_cared_for_by_an_agency_with_a_key(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONTINUOUS_GTFS_KEEP_REALTIME_RUNS_HOURS", "1")
+    runs = [run_realtime(bench).run_id for _ in range(2)]
+    execute(bench, "UPDATE runs SET end_time = end_time - 7200 WHERE run_id = ANY(:ids)", ids=runs)
+    days_later(bench, -4 / 24)
+    keyed = Bench(load_agency(f"capital={DEFAULT_AGENCY}"), bench.artifacts, bench.instance, bench.published)
+    assert keyed.run(schedule_location(keyed, []), "maintenance_capital").success
+    assert set(runs) & run_ids(bench) == {runs[1]}
+    assert not is_neglected(bench.instance, now=time.time())
+
+
+def test_a_second_pass_at_the_same_time_leaves_the_storage_to_the_first(bench: Bench) -> None:
+    for _ in range(2):
+        run_realtime(bench)
+    engine = postgres_engine(bench.instance)
+    assert engine is not None
+    with alone(engine) as is_alone:
+        assert is_alone
+        report = days_later(bench, 3)
+        assert "runs" not in report.removed
+        assert any("another pass" in note for note in report.notes)
+    assert days_later(bench, 3).removed["runs"].count == 1
 
 
 def test_a_store_that_fails_fails_the_job_and_holds_up_nothing_else(bench: Bench) -> None:
