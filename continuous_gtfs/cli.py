@@ -47,6 +47,7 @@ class _Commands(click.Group):
             "runs",
             "status",
             "maintain",
+            "copy",
             "alerts",
             "metrics",
             "report-archive",
@@ -82,6 +83,10 @@ class _Commands(click.Group):
             from continuous_gtfs.cli_maintain import maintain
 
             return maintain
+        if cmd_name == "copy":
+            from continuous_gtfs.cli_copy import copy
+
+            return copy
         if cmd_name == "alerts":
             from continuous_gtfs.cli_alerts import alerts
 

@@ -50,6 +50,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli_alerts": {"cli_files", "defs"} | PURE,
     "cli_metrics": {"defs", "definitions"} | PURE,
     "cli_maintain": {"defs"} | PURE,
+    "cli_copy": PURE,
     "cli_archive": {"defs", "definitions"} | PURE,
     "cli_status": {"cli_files", "defs", "definitions"} | PURE,
     "cli": {
@@ -62,6 +63,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "cli_metrics",
         "cli_status",
         "cli_maintain",
+        "cli_copy",
         "cli_archive",
         "demo",
         "simulator",
@@ -88,6 +90,7 @@ ONLY_IN = {
         "cli_metrics.py",
         "cli_status.py",
         "cli_maintain.py",
+        "cli_copy.py",
         "cli_archive.py",
     ),
     "starlette": ("simulator/", "demo/"),
