@@ -11,12 +11,17 @@ from pathlib import Path
 from dagster import AssetCheckKey, AssetCheckSeverity, DagsterInstance, DagsterRunStatus, RunRecord
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorTick, TickStatus
-from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+from dagster._core.storage.asset_check_execution_record import (
+    AssetCheckExecutionRecord,
+    AssetCheckExecutionRecordStatus,
+)
+from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 
 from continuous_gtfs import names
 from continuous_gtfs.agencies.agency import Agency, Freshness
 from continuous_gtfs.alerts.problems import Problem, Severity
 from continuous_gtfs.artifacts.manifest import Manifest
+from continuous_gtfs.defs.newest_rows import newest_results_of, newest_ticks_of
 from continuous_gtfs.defs.resources import Artifacts
 from continuous_gtfs.defs.run_queries import events_of, pipeline_of
 from continuous_gtfs.errors import ContinuousGtfsError
@@ -129,7 +134,12 @@ def pipeline_or_job(record: RunRecord) -> str:
 
 def failed_checks(instance: DagsterInstance, keys: Collection[AssetCheckKey]) -> Iterator[Problem]:
     """The checks whose newest result is a failure."""
-    latest = instance.event_log_storage.get_latest_asset_check_execution_by_key(list(keys))
+    storage = instance.event_log_storage
+    latest: Mapping[AssetCheckKey, AssetCheckExecutionRecord]
+    if isinstance(storage, SqlEventLogStorage):
+        latest = newest_results_of(storage, keys)
+    else:
+        latest = storage.get_latest_asset_check_execution_by_key(list(keys))
     for key, record in latest.items():
         if record.status is not AssetCheckExecutionRecordStatus.FAILED or record.event is None:
             continue
@@ -155,13 +165,8 @@ def newest_ticks(instance: DagsterInstance) -> Mapping[str, InstigatorTick]:
     if storage is None:
         return {}
     states = {state.selector_id: state for state in instance.all_instigator_state()}
-    if not states:
-        return {}
-    # Not by status: the batch query fails where it is asked for one. One tick may be under way, and one have died so.
-    if storage.supports_batch_queries:
-        ticks = storage.get_batch_ticks(list(states), limit=3)
-    else:
-        ticks = {i: storage.get_ticks(s.instigator_origin_id, i, limit=3) for i, s in states.items()}
+    # Not by status: one tick may be under way, and one have died so.
+    ticks = newest_ticks_of(storage, states, limit=3)
     newest = {}
     for selector, found in ticks.items():
         finished = [tick for tick in found if tick.status is not TickStatus.STARTED]
