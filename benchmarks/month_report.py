@@ -56,8 +56,9 @@ def tell(day: Day) -> None:
     sys.stdout.write(
         f"day {day.number}: {day.runs} runs, database {day.database.size / _MB:.0f} MB, "
         f"stores {day.store.passing / _MB:.1f} MB and {day.store.kept / _MB:.1f} MB for good, "
-        f"{day.store.files} files, {day.store.folders} folders, maintenance {sum(day.passes_s):.1f} s, "
-        f"in {day.seconds:.0f} s (files {day.files_s:.0f} s)\n"
+        f"{day.store.files} files, {day.store.folders} folders, maintenance {sum(day.passes_s):.1f} s "
+        f"(longest {max(day.passes_s):.1f} s), dead rows {sum(table.dead for table in day.database.tables)}, "
+        f"removed {day.removed}, in {day.seconds:.0f} s (files {day.files_s:.0f} s)\n"
     )
     sys.stdout.flush()
 

@@ -45,6 +45,10 @@ MAINTENANCE_AT = timedelta(minutes=23)
 SCHEDULE_EVERY_DAYS = 3
 FAULT_EVERY_HOURS = 2
 WINDOW_UPDATES = 6
+# Files take longer than rows, and an hour later they are in a pack. So they are written for each update in the last
+# hour before the stores are measured, and for some in the others.
+FULL_HOUR = 23
+FEW_FILES = 2
 # An hour passes in seconds. In them autovacuum looks once or twice, where it would sixty times.
 HURRIED = {"autovacuum_naptime": "1s", "autovacuum_vacuum_cost_delay": "0"}
 
@@ -53,8 +57,6 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--days", type=int, default=30)
     parser.add_argument("--updates", type=int, default=4320, help="realtime updates a day")
-    # An hour's small files are packed, and only the newest versions stay published: their number is the same.
-    parser.add_argument("--files-every", type=int, default=6, help="one update in so many writes its files too")
     parser.add_argument("--state", type=Path, help="a folder that keeps the template for further months")
     parser.add_argument("--autovacuum", action="append", default=[], metavar="NAME=VALUE", help="of all large tables")
     options = parser.parse_args()
@@ -63,12 +65,17 @@ def main() -> int:
         if not (state / "template.json").exists():
             save(gather(state, updates=WINDOW_UPDATES), state / "template.json")
         began = time.monotonic()
-        month = stack.enter_context(_month(state, options.updates // 24, options.updates // 24 // options.files_every))
+        month = stack.enter_context(_month(state, options.updates // 24))
         month.set_autovacuum(options.autovacuum)
-        days = []
-        for number in range(options.days):
-            days.append(month.day(number))
-            tell(days[-1])
+        days: list[Day] = []
+        try:
+            for number in range(options.days):
+                days.append(month.day(number))
+                tell(days[-1])
+        except KeyboardInterrupt:
+            sys.stdout.write(f"stopped in day {len(days) + 1}\n")
+        if not days:
+            return 1
         print_month(days, time.monotonic() - began)
     return 0 if is_flat(days) else 1
 
@@ -79,7 +86,6 @@ class Month:
 
     Attributes:
         updates: Realtime updates in an hour.
-        files: How many of them write their files too.
     """
 
     engine: Engine
@@ -88,7 +94,6 @@ class Month:
     rows: Rows
     template: Template
     updates: int
-    files: int
     begin: datetime
     logs: Path
     worker: ProcessPoolExecutor
@@ -118,7 +123,8 @@ class Month:
     def _hour(self, hour: datetime, day: Day) -> None:
         is_faulty = hour.hour % FAULT_EVERY_HOURS == 0
         has_schedule = hour.hour == 12 and (day.number - 1) % SCHEDULE_EVERY_DAYS == 0
-        written = self.worker.submit(_write_hour, *self.urls, hour, self.files, has_schedule=has_schedule)
+        files = self.updates if hour.hour == FULL_HOUR else FEW_FILES
+        written = self.worker.submit(_write_hour, *self.urls, hour, files, has_schedule=has_schedule)
         before = self.rows.newest()
         copies = max(1, round(self.updates / self.template.updates))
         self.rows.write("update", hour, copies=copies, apart_s=self.template.updates * CADENCE_S)
@@ -144,7 +150,7 @@ class Month:
 
 
 @contextmanager
-def _month(state: Path, updates: int, files: int) -> Iterator[Month]:
+def _month(state: Path, updates: int) -> Iterator[Month]:
     """Copies of what the template's platform has left: the database on disk, the stores in memory if there is any."""
     with ExitStack() as stack:
         disk = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="month-", dir=state)))
@@ -175,8 +181,7 @@ def _month(state: Path, updates: int, files: int) -> Iterator[Month]:
             rows=Rows(engine, template),
             template=template,
             updates=updates,
-            files=files,
-            begin=datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + HOUR,
+            begin=datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1),
             logs=disk / "dagster_home" / "storage",
             worker=stack.enter_context(ProcessPoolExecutor(1, mp_context=get_context("spawn"))),
         )

@@ -33,7 +33,8 @@ def remove_logs(instance: DagsterInstance, *, now: float, ticks_before: float, i
     if not base.is_dir():
         return 0, 0
     count = size = 0
-    folders = {path.name: path for path in base.iterdir() if _RUN_ID.fullmatch(path.name) and _is_old(path, now)}
+    of_runs = {path.name: path for path in base.iterdir() if _RUN_ID.fullmatch(path.name)}
+    folders = {name: path for name, path in of_runs.items() if _is_old(path, now)}
     if folders:
         # All at once: a query for each would take longer than the whole pass.
         for run_id in folders.keys() - set(instance.run_storage.get_run_ids()):
@@ -41,7 +42,9 @@ def remove_logs(instance: DagsterInstance, *, now: float, ticks_before: float, i
             size += _size(folders[run_id])
             if not is_dry_run:
                 shutil.rmtree(folders[run_id], ignore_errors=True)
-    for path in base.glob("*/*/*"):
+    # The logs of ticks lie by sensor beside the folders of runs, which are too many to look into.
+    of_ticks = (path for folder in base.iterdir() if folder.name not in of_runs for path in folder.glob("*/*"))
+    for path in of_ticks:
         if _TICK_LOG.fullmatch(path.name) and path.is_file() and path.stat().st_mtime < ticks_before:
             count += 1
             size += path.stat().st_size

@@ -262,6 +262,17 @@ def test_ticks_go_by_their_kind_and_the_newest_of_each_stays(bench: Bench) -> No
     ]
 
 
+def test_what_ticks_have_logged_goes_with_age_and_no_other_file(bench: Bench) -> None:
+    folder = bench.published.parent / "logs" / "__repository__" / "realtime_production_sensor"
+    folder.mkdir(parents=True)
+    for name in ("7.err", "8.out", "notes.txt"):
+        (folder / name).write_text("a line")
+    assert days_later(bench, 29).removed["logs of runs and ticks"].count == 0
+    removed = days_later(bench, 31).removed["logs of runs and ticks"]
+    assert (removed.count, removed.bytes) == (2, 2 * len("a line"))
+    assert [path.name for path in folder.iterdir()] == ["notes.txt"]
+
+
 def test_a_dry_run_counts_what_would_go_and_removes_nothing(bench: Bench) -> None:
     for _ in range(3):
         run_realtime(bench)
