@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import multiprocessing
 import resource
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import datetime
 from multiprocessing.connection import Connection
 
@@ -22,14 +22,14 @@ import psutil
 from google.transit.gtfs_realtime_pb2 import FeedMessage
 from tables import percentile, print_table
 
-from continuous_gtfs.defs.cursor import Cursor
+from continuous_gtfs.defs import feed_requests
+from continuous_gtfs.defs.between_ticks import ContinuedPolling, Polling
+from continuous_gtfs.defs.feed_requests import BEGUN_LATE
 from continuous_gtfs.defs.identify import identify
-from continuous_gtfs.defs.watch import watch
-from continuous_gtfs.defs.watch_seams import History, Vendor
+from continuous_gtfs.defs.watch_seams import USUAL_TIMING, History, Vendor
 from continuous_gtfs.pims.catalog import FeedKind, FeedSource
 from continuous_gtfs.pims.client import PimsClient
 from continuous_gtfs.pims.outcomes import Body, FetchOutcome
-from continuous_gtfs.pims.polling import Pace, next_request_at
 from continuous_gtfs.pims.secrets import EnvironmentSecrets
 from continuous_gtfs.versions import FeedVersion
 
@@ -95,38 +95,23 @@ class Watched:
             for number in numbers
         ]
         self.until = until
-        self.cursor = Cursor(feeds=Cursor.from_json(None, (s.feed for s in self.sources)).feeds)
-        self.asked = 0
-        self.delays: dict[str, list[float]] = {}
+        self.polling = Polling(sources=self.sources, code_version="1", process="benchmark", timing=USUAL_TIMING)
+        self.continued = ContinuedPolling()
         self.seen: dict[str, list[tuple[int, float]]] = {}
 
     def run(self) -> None:
+        cursor = None
         while time.time() < self.until:
             began = time.monotonic()
-            asyncio.run(self._tick())
+            cursor = self.continued.tick(self.polling, cursor, _client, self._seams).cursor
             time.sleep(LOOP_S - (time.monotonic() - began) % LOOP_S)
+        self.continued.end()
 
-    async def _tick(self) -> None:
-        async with PimsClient(
-            config={"CONTINUOUS_GTFS_ALLOW_PRIVATE_HOSTS": "127.0.0.1"}, secrets=EnvironmentSecrets({})
-        ) as client:
+    def _seams(self, client: PimsClient) -> Vendor:
+        async def fetch(source: FeedSource, etag: str | None, last_modified: str | None) -> FetchOutcome:
+            return await client.fetch(source)
 
-            async def fetch(source: FeedSource, etag: str | None, last_modified: str | None) -> FetchOutcome:
-                self._note_delay(source)
-                return await client.fetch(source)
-
-            vendor = Vendor(fetch=fetch, identify=self._identify, save=lambda v, _: v, history=_no_runs)
-            await watch(self.sources, self.cursor, vendor, code_version="1", process="benchmark")
-
-    def _note_delay(self, source: FeedSource) -> None:
-        """How late the request that begins now is; the feed's memory already counts it among those made."""
-        now = time.time()
-        self.asked += 1
-        polls = self.cursor.feeds[source.feed].polls
-        before = replace(polls, asked=polls.asked[:-1])
-        if before.asked and before.told_at is not None:
-            late_s = now - next_request_at(before, Pace.of(source), now)
-            self.delays.setdefault(source.feed, []).append(max(0.0, late_s))
+        return Vendor(fetch=fetch, identify=self._identify, save=lambda v, _: v, history=_no_runs)
 
     def _identify(self, source: FeedSource, body: Body, at: datetime) -> FeedVersion:
         version = identify(source, body, at)
@@ -134,6 +119,23 @@ class Watched:
         if version.header_timestamp and (not seen or seen[-1][0] != version.header_timestamp):
             seen.append((version.header_timestamp, at.timestamp()))
         return version
+
+
+class Delays(logging.Handler):
+    """Takes down how late each request began, by feed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.by_feed: dict[str, list[float]] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.msg == BEGUN_LATE and isinstance(record.args, tuple):
+            feed_id, late_s = record.args
+            self.by_feed.setdefault(str(feed_id).rpartition("/")[2], []).append(max(0.0, float(str(late_s))))
+
+
+def _client() -> PimsClient:
+    return PimsClient(config={"CONTINUOUS_GTFS_ALLOW_PRIVATE_HOSTS": "127.0.0.1"}, secrets=EnvironmentSecrets({}))
 
 
 def _quantile(values: Sequence[float], share: float) -> str:
@@ -154,6 +156,11 @@ def main() -> None:
     server.start()
     port = ours.recv()
     until = time.time() + options.seconds
+    begun = Delays()
+    requests_log = logging.getLogger(feed_requests.__name__)
+    requests_log.addHandler(begun)
+    requests_log.setLevel(logging.DEBUG)
+    requests_log.propagate = False
     watched = [Watched(f"e{n}", range(10 * n, 10 * n + 10), port, until) for n in range(options.sensors)]
     work: list[Callable[[], None]] = [each.run for each in watched]
     threads = [threading.Thread(target=run) for run in work]
@@ -174,8 +181,9 @@ def main() -> None:
                 stamps = [stamp for stamp, _ in versions]
                 missed += round((stamps[-1] - stamps[0]) / EVERY_S) + 1 - len(stamps)
                 waits += [at - (stamp - healthy[feed] % 20) for stamp, at in versions[1:]]
-    delays = [late for each in watched for feed, lates in each.delays.items() if feed in healthy for late in lates]
-    asked = sum(each.asked for each in watched)
+    # The first request of a feed is due when it is made.
+    delays = [late for feed, lates in begun.by_feed.items() if feed in healthy for late in lates[1:]]
+    asked = sum(len(lates) for lates in begun.by_feed.values())
     unseen = len(healthy) - sum(feed in healthy for each in watched for feed in each.seen)
     print_table(
         f"{10 * options.sensors} feeds of 20 s in {options.sensors} sensors, {options.seconds:.0f} s, a tenth faulty",

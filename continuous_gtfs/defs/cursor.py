@@ -96,6 +96,11 @@ class Cursor:
             if memory.version is not None and memory.version.version_id != self.requested.get(feed)
         )
 
+    @property
+    def is_helpless(self) -> bool:
+        """Whether asking again cannot help for any feed: a person must act."""
+        return all(memory.failure_is_permanent for memory in self.feeds.values())
+
     def latest(self) -> dict[str, str]:
         """By feed, the version_id of the newest version seen."""
         return {feed: m.version.version_id for feed, m in self.feeds.items() if m.version is not None}

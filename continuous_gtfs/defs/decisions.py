@@ -103,13 +103,15 @@ def tick_ends_at(
 ) -> float:
     """When a tick with nothing to tell should end: so that no due version falls into the gap to the next tick.
 
-    The daemon begins a tick at the next round of its loop, which is a whole number of rounds after this one began. So a
-    tick ends shortly before a round, in a quiet part: as late as it can where the requests that are due still fit into
-    it; else well before they are due, even should the daemon be late by a round. All moments on the caller's clock.
+    It would be fetched there, but no run can be asked for before the next tick, which the daemon begins at a round of
+    its loop, a whole number of rounds after this one began. So a tick ends shortly before a round, in a quiet part: as
+    late as it can where the requests that are due still fit into it; else well before they are due, even should the
+    daemon be late by a round. Where no part is quiet the last round is as good as any. All moments on the caller's
+    clock.
 
     Args:
         started: When this tick began.
-        latest: The last moment at which a request may begin.
+        latest: When it has to end.
         now: Ends that were passed by more than ``lead_s`` are no choice any more.
         next_at: When the next request is due.
         busy_until: When the requests around a version that is expected will be over; not after ``now`` where none is.
@@ -123,9 +125,9 @@ def tick_ends_at(
     if busy_until <= now:
         return ends[-1]
     if max(next_at, busy_until) <= latest:
-        return ends[-1] if ends[-1] >= busy_until else latest
+        return ends[-1]
     for gap_s in (loop_s + lead_s, 2 * lead_s):
         quiet = [end for end in ends if end + gap_s <= next_at]
         if quiet:
             return quiet[-1]
-    return latest
+    return ends[-1]

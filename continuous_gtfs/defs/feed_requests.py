@@ -1,7 +1,7 @@
-"""The requests of one tick: at most one under way for each feed, begun when the feed is due, taken into the cursor.
+"""The requests of a sensor: at most one under way for each feed, begun when the feed is due, taken into the cursor.
 
-Here too: how long a version that came waits for the feeds that usually change with it. Whether a run is asked for is
-decided in ``watch``.
+They belong to a tick, and go on after it until the next one takes them over: see ``between_ticks``. Here too: how long
+a version that came waits for the feeds that usually change with it. Whether a run is asked for is decided in ``watch``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,13 @@ from continuous_gtfs.pims.siblings import SiblingWait, sibling_wait
 from continuous_gtfs.versions import FeedVersion
 
 MOST_CUT_SHORT = 2
+# Said at DEBUG of every request: by this the load test tells whether a machine keeps up.
+BEGUN_LATE = "%s: asked %.3f s after it was due"
 _log = logging.getLogger(__name__)
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""
 
 
 def left_alone_until(memory: FeedMemory, now: float) -> float:
@@ -63,14 +69,16 @@ class _Answer:
 
 
 class FeedRequests:
-    """The requests of one tick.
+    """The requests of one tick, and of those that take them over from it.
 
     Args:
         sources: The feeds.
         cursor: Brought up to date with each answer.
         vendor: The seams.
-        result: Takes new versions and news of health.
         timing: See there.
+
+    Attributes:
+        result: Takes new versions and news of health.
         on_new: Called when a new version has come, before it is archived.
     """
 
@@ -79,29 +87,56 @@ class FeedRequests:
         sources: Sequence[FeedSource],
         cursor: Cursor,
         vendor: Vendor,
-        result: WatchResult,
         timing: WatchTiming,
-        on_new: Callable[[], object],
     ) -> None:
         self._sources: Mapping[str, FeedSource] = {source.feed: source for source in sources}
         self._paces = {source.feed: Pace.of(source) for source in sources}
         self._cursor = cursor
-        self._vendor = vendor
-        self._result = result
+        self.result = WatchResult()
+        self.on_new: Callable[[], object] = _nothing
         self._timing = timing
-        self._on_new = on_new
         self._under_way: dict[str, asyncio.Task[_Answer]] = {}
         self._sent_at: dict[str, float] = {}
         self._answered: set[str] = set()
-        # POSIX time as it was at the start, and steady from then on, whatever is done to the clock meanwhile.
+        self._next_at: dict[str, float] = {}
+        self._due_at: dict[str, float] = {}
+        self._window: _Window | None = None
+        self.begin_tick(vendor)
+        if waiting := sorted(cursor.waiting()):
+            self._window = _Window(opened_by=waiting[0], opened_at=self.started_at)
+        self._plan()
+        # Before the first tick, too, a feed may have been due.
+        self._due_at = dict(self._next_at)
+
+    def begin_tick(self, vendor: Vendor) -> None:
+        """What was found since the tick before is of this one."""
+        self._vendor = vendor
+        # POSIX time as it is now, and steady from here on, whatever is done to the clock meanwhile.
         self._clock_offset = time.time() - time.monotonic()
         self.started_at = self.now()
-        # The last request may begin only while it can still end inside the tick.
-        self.last_at = self.started_at + timing.tick_s - max(source.timeout_s for source in sources)
-        self._next_at: dict[str, float] = {}
-        waiting = sorted(cursor.waiting())
-        self._window = _Window(opened_by=waiting[0], opened_at=self.started_at) if waiting else None
-        self._plan()
+        self.ends_by = self.started_at + self._timing.tick_s
+        if not self.go_on:
+            # The last request may begin only while it can still end inside the tick.
+            self.ends_by -= max(source.timeout_s for source in self._sources.values())
+        self.last_at = float("inf") if self.go_on else self.ends_by
+
+    def end_tick(self) -> WatchResult:
+        """What this tick found; what comes from now on is of the next."""
+        result, self.result, self.on_new = self.result, WatchResult(), _nothing
+        if not self._cursor.waiting():
+            self._window = None
+        return result
+
+    @property
+    def go_on(self) -> bool:
+        """Whether requests may be under way when a tick ends."""
+        return self._timing.goes_on_s > 0
+
+    async def between_ticks(self) -> None:
+        """Asks what falls due, until it is cancelled; requests under way then stay so."""
+        while True:
+            self.start_due()
+            await self.wait(float("inf"))
 
     def now(self) -> float:
         return time.monotonic() + self._clock_offset
@@ -137,6 +172,7 @@ class FeedRequests:
             return
         for feed in self._sources:
             if feed not in self._under_way and now >= self._next_at[feed]:
+                _log.debug(BEGUN_LATE, self._sources[feed].feed_id, now - self._due_at.pop(feed, now))
                 self._cursor.feeds[feed].polls.note_request(now, self._paces[feed])
                 self._sent_at[feed] = now
                 self._under_way[feed] = asyncio.ensure_future(self._ask(feed))
@@ -191,7 +227,7 @@ class FeedRequests:
             return _Answer(outcome=outcome, version=version, is_older=True)
         is_new = memory.version is None or memory.version.version_id != version.version_id
         if is_new:
-            self._on_new()
+            self.on_new()
             version = dated_after(version, memory.version)
             version = await asyncio.to_thread(self._vendor.save, version, outcome.body)
         return _Answer(outcome=outcome, version=version, is_new=is_new)
@@ -218,7 +254,7 @@ class FeedRequests:
         memory, sent_at = self._cursor.feeds[feed], self._sent_at[feed]
         if answer.is_new and answer.version is not None:
             memory.version = answer.version
-            self._result.new_versions.append(answer.version)
+            self.result.new_versions.append(answer.version)
             memory.polls.note_arrival(sent_at, answer.version.header_timestamp)
             if self._window is None:
                 self._window = _Window(opened_by=feed, opened_at=sent_at)
@@ -233,11 +269,11 @@ class FeedRequests:
             memory.etag, memory.last_modified = answer.outcome.etag, answer.outcome.last_modified
         memory.count("new" if answer.is_new else "older" if answer.is_older else "unchanged")
         memory.not_before = 0.0
-        self._result.health += note_answer(self._sources[feed], memory, now=self.now())
+        self.result.health += note_answer(self._sources[feed], memory, now=self.now())
 
     def _take_failure(self, feed: str, outcome: CouldNotTell) -> None:
         source, memory = self._sources[feed], self._cursor.feeds[feed]
-        self._result.health += note_failure(
+        self.result.health += note_failure(
             source,
             memory,
             kind=outcome.kind,
@@ -254,7 +290,8 @@ class FeedRequests:
     def _plan(self) -> None:
         """When each feed is asked next: in its rhythm, or for a version that waits; never while to be left alone.
 
-        A moment that has passed stays as it was: by it can be told how late a request begins.
+        What turns out only now to have been due before is due now; what was due already stays so. By that can be told
+        how late a request begins.
         """
         now = self.now()
         for feed, pace in self._paces.items():
@@ -264,7 +301,10 @@ class FeedRequests:
                 wait = self._sibling_wait(feed, self._window)
                 if now < wait.until and wait.ask_at < at:
                     at = max(wait.ask_at, allowed_at(memory.polls, pace))
-            self._next_at[feed] = max(at, left_alone_until(memory, now))
+            self._next_at[feed] = at = max(at, left_alone_until(memory, now))
+            if feed not in self._under_way:
+                known = self._due_at.get(feed, float("inf"))
+                self._due_at[feed] = at if at > now else min(max(at, known), now)
 
     def _missing(self) -> frozenset[str]:
         """Feeds that a waiting version may wait for."""

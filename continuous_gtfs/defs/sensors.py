@@ -1,6 +1,5 @@
 """PIMS sensors: one for each pipeline of each environment. A thin shell: gather, ask ``watch``, report."""
 
-import asyncio
 import logging
 import os
 import time
@@ -26,16 +25,17 @@ from dagster import (
 
 from continuous_gtfs import names
 from continuous_gtfs.defs import keys
+from continuous_gtfs.defs.between_ticks import ContinuedPolling, Polling
 from continuous_gtfs.defs.cursor import Cursor
 from continuous_gtfs.defs.external_assets import DATA_VERSION_TAG, version_materialization
 from continuous_gtfs.defs.health import FeedHealth
 from continuous_gtfs.defs.identify import identify
 from continuous_gtfs.defs.resources import Artifacts, VendorAccess
 from continuous_gtfs.defs.run_history import read_history
-from continuous_gtfs.defs.watch import watch
 from continuous_gtfs.defs.watch_seams import USUAL_TIMING, Vendor, WatchResult, WatchTiming
 from continuous_gtfs.errors import ConfigurationError
 from continuous_gtfs.pims.catalog import FeedSource
+from continuous_gtfs.pims.client import PimsClient
 from continuous_gtfs.pims.outcomes import FetchOutcome
 from continuous_gtfs.pipeline_version import pipeline_version
 from continuous_gtfs.versions import FeedVersion
@@ -77,7 +77,7 @@ def pims_sensor(
             f"{slowest.feed_id}: timeout_s is {slowest.timeout_s:g}; it must be below the {timing.tick_s:g} s of a tick"
         )
     name = names.pipeline_name(pipeline, environment)
-    kept = _LastCursor()
+    kept, continued = _LastCursor(), ContinuedPolling()
 
     @sensor(
         name=names.sensor_name(pipeline, environment),
@@ -94,23 +94,20 @@ def pims_sensor(
         _fail_where_a_person_must_act(cursor, environment, now=time.time())
         archive = artifacts.archive()
 
-        async def tick() -> WatchResult:
-            async with vendor_access.client() as client:
+        def seams(client: PimsClient) -> Vendor:
+            async def fetch(source: FeedSource, etag: str | None, last_modified: str | None) -> FetchOutcome:
+                return await client.fetch(source, etag=etag, last_modified=last_modified)
 
-                async def fetch(source: FeedSource, etag: str | None, last_modified: str | None) -> FetchOutcome:
-                    return await client.fetch(source, etag=etag, last_modified=last_modified)
+            return Vendor(
+                fetch=fetch,
+                identify=identify,
+                save=archive.save,
+                history=lambda: read_history(context.instance, name, assets),
+            )
 
-                vendor = Vendor(
-                    fetch=fetch,
-                    identify=identify,
-                    save=archive.save,
-                    history=lambda: read_history(context.instance, name, assets),
-                )
-                return await watch(
-                    sources, cursor, vendor, code_version=code_version, process=process_identity(), timing=timing
-                )
-
-        result = asyncio.run(tick())
+        polling = Polling(sources=sources, code_version=code_version, process=process_identity(), timing=timing)
+        ticked = continued.tick(polling, context.cursor, vendor_access.client, seams)
+        result, cursor = ticked.result, Cursor.from_json(ticked.cursor, (source.feed for source in sources))
         new_versions = result.new_versions
         if not kept.is_what_came_back(context.cursor):
             new_versions = [version for version in new_versions if not _is_reported(context.instance, version)]
@@ -120,7 +117,7 @@ def pims_sensor(
         return SensorResult(
             run_requests=_run_requests(result, cursor, name, code_version, partitions_def is not None),
             skip_reason=_skip_reason(cursor, environment) if result.trigger is None else None,
-            cursor=kept.remembered(cursor.to_json()),
+            cursor=kept.remembered(ticked.cursor),
             dynamic_partitions_requests=_partitions_to_add(result, cursor, partitions_def),
             asset_events=[
                 *(
@@ -210,9 +207,9 @@ def _fail_where_a_person_must_act(cursor: Cursor, environment: str, *, now: floa
     A failed tick leaves the stored cursor as it was. So it asks nothing of the vendor, and nothing is forgotten; after
     ``TOLD_FOR_S`` the next tick asks again.
     """
-    helpless = [f"{environment}/{f}: {m.failure}" for f, m in cursor.feeds.items() if m.failure_is_permanent]
-    if len(helpless) == len(cursor.feeds) and 0 <= now - cursor.polled_at < TOLD_FOR_S:
-        raise Failure(description="; ".join(helpless), allow_retries=False)
+    if cursor.is_helpless and 0 <= now - cursor.polled_at < TOLD_FOR_S:
+        told = "; ".join(f"{environment}/{feed}: {memory.failure}" for feed, memory in cursor.feeds.items())
+        raise Failure(description=told, allow_retries=False)
 
 
 def _skip_reason(cursor: Cursor, environment: str) -> SkipReason:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from continuous_gtfs.defs.cursor import Cursor
 from continuous_gtfs.defs.decisions import RunState, Trigger, dirty_trigger, tick_ends_at
@@ -26,53 +27,65 @@ async def watch(
     process: str,
     timing: WatchTiming = USUAL_TIMING,
 ) -> WatchResult:
-    """Runs one tick; ``cursor`` is brought up to date in place.
+    """Runs one tick by itself; ``cursor`` is brought up to date in place, and no request outlives the tick."""
+    alone = replace(timing, goes_on_s=0.0)
+    requests = FeedRequests(sources, cursor, vendor, alone)
+    try:
+        return await tick(requests, cursor, vendor, code_version=code_version, process=process, timing=alone)
+    finally:
+        await requests.cancel()
+
+
+async def tick(
+    requests: FeedRequests, cursor: Cursor, vendor: Vendor, *, code_version: str, process: str, timing: WatchTiming
+) -> WatchResult:
+    """Runs one tick of ``requests``; ``cursor``, which is theirs, is brought up to date in place.
 
     Ends when a run is asked for, when a feed's health changed, or before the time is over, in a quiet part of the
     rhythm. At most one request is under way for each feed, so that a hanging feed never holds up its sibling.
     """
-    tick = _Tick(sources, cursor, vendor, code_version, process, timing)
+    this = _Tick(requests, cursor, vendor, code_version, process, timing)
     try:
-        return await tick.run()
+        await this.run()
+        return requests.end_tick()
     finally:
-        await tick.cancel()
+        await this.end()
         cursor.polled_at = time.time()
 
 
 class _Tick:
     def __init__(
         self,
-        sources: Sequence[FeedSource],
+        requests: FeedRequests,
         cursor: Cursor,
         vendor: Vendor,
         code_version: str,
         process: str,
         timing: WatchTiming,
     ) -> None:
+        self.requests = requests
         self.cursor = cursor
         self.vendor = vendor
         self.code_version = code_version
         self.process = process
         self.timing = timing
-        self.result = WatchResult()
         # A look at the earlier runs goes beside the archiving of a new version: both will be needed at once.
-        self.requests = FeedRequests(sources, cursor, vendor, self.result, timing, on_new=self.look_at_runs)
+        requests.on_new = self.look_at_runs
         self.looking: asyncio.Task[History] | None = None
         self.looked_at = float("-inf")
         self.is_start = cursor.process != process
 
-    async def run(self) -> WatchResult:
+    async def run(self) -> None:
         while True:
             self.requests.start_due()
             if await self.fire_if_due() or self.has_news_that_cannot_wait():
-                return self.result
+                return
             if self.is_over():
                 await self.fire_if_last_request_was_lost()
-                return self.result
+                return
             await self.requests.wait(self.next_decision_at())
 
-    async def cancel(self) -> None:
-        await self.requests.cancel()
+    async def end(self) -> None:
         if self.looking is not None:
             await asyncio.gather(self.looking, return_exceptions=True)
 
@@ -81,7 +94,7 @@ class _Tick:
         moments = []
         if due_at is not None:
             moments.append(due_at if due_at > now else now + self.timing.run_poll_s)
-        if not self.requests.under_way:
+        if self.requests.go_on or not self.requests.under_way:
             moments.append(self.ends_at() + 0.01)
         return min(moments, default=float("inf"))
 
@@ -134,22 +147,22 @@ class _Tick:
         return self.looking
 
     def fire(self, trigger: Trigger) -> None:
-        self.result.changed = self.cursor.waiting()
-        self.result.trigger = trigger
+        self.requests.result.changed = self.cursor.waiting()
+        self.requests.result.trigger = trigger
         self.cursor.requested = self.cursor.latest()
         self.cursor.requests += 1
         self.cursor.process, self.cursor.is_run_seen = self.process, False
 
     def has_news_that_cannot_wait(self) -> bool:
-        return bool(self.result.health) and not self.cursor.waiting()
+        return bool(self.requests.result.health) and not self.cursor.waiting()
 
     def ends_at(self) -> float:
         """When the tick ends if nothing comes."""
         if self.cursor.waiting():
-            return self.requests.last_at
+            return self.requests.ends_by
         return tick_ends_at(
             started=self.requests.started_at,
-            latest=self.requests.last_at,
+            latest=self.requests.ends_by,
             now=self.requests.now(),
             next_at=self.requests.next_at,
             busy_until=self.requests.busy_until,
@@ -158,5 +171,5 @@ class _Tick:
         )
 
     def is_over(self) -> bool:
-        """Nothing is under way and no request should begin any more."""
-        return not self.requests.under_way and self.requests.now() > self.ends_at()
+        """The time is over, and nothing is under way that would be cut short."""
+        return (self.requests.go_on or not self.requests.under_way) and self.requests.now() > self.ends_at()

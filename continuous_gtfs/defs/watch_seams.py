@@ -20,13 +20,15 @@ class WatchTiming:
     """Seconds.
 
     Attributes:
-        tick_s: A tick ends by then; under the 60 s limit of the sensor call, with room for the last request.
+        tick_s: A tick ends by then; under the 60 s limit of the sensor call. The last request of a tick that nothing
+            goes on after has to end by then too.
         window_s: How long a feed that changed waits for its sibling at most.
         sibling_poll_s: How often the sibling is asked meanwhile where nothing is known of when it comes.
         run_poll_s: How often a run in flight is looked at while versions wait for its end.
         failing_after: Fetches in a row that could not tell before the feed is reported as failing.
         loop_s: From one round of the daemon's loop to the next; a tick begins at a round.
         lead_s: How long before a round a tick must end for the next one to begin at it.
+        goes_on_s: How long after a tick the feeds are still asked if no other tick follows; 0 ends them with the tick.
     """
 
     tick_s: float = 45.0
@@ -36,6 +38,7 @@ class WatchTiming:
     failing_after: int = 2
     loop_s: float = 5.0
     lead_s: float = 0.5
+    goes_on_s: float = 20.0
 
 
 USUAL_TIMING = WatchTiming()

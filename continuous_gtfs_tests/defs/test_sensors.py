@@ -82,7 +82,7 @@ def sensor_of(kind: FeedKind, **changes: Any) -> SensorDefinition:
         code_version="code",
         assets=ASSETS[kind],
         partitions_def=keys.schedule_versions("production") if kind is FeedKind.SCHEDULE else None,
-        timing=WatchTiming(tick_s=1.6, window_s=0.3, sibling_poll_s=0.05, run_poll_s=0.05),
+        timing=WatchTiming(tick_s=1.6, window_s=0.3, sibling_poll_s=0.05, run_poll_s=0.05, goes_on_s=0.0),
     )
 
 

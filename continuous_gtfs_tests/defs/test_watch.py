@@ -148,8 +148,8 @@ def test_a_feed_that_fell_due_too_late_for_the_tick_is_not_waited_for_in_vain() 
         cursor = quiet_cursor()
         # Asked a moment ago at the usual cadence, it falls due while the other is under way and the tick is too old.
         cursor.feeds[TU].polls.note_request(time.time() - 5 + 0.1, Pace.of(USUAL_CADENCE[1]))
-        timing = replace(TIMING, tick_s=0.4 + 0.1)
-        requests = FeedRequests(USUAL_CADENCE, cursor, seams, WatchResult(), timing, on_new=lambda: None)
+        timing = replace(TIMING, tick_s=0.4 + 0.1, goes_on_s=0.0)
+        requests = FeedRequests(USUAL_CADENCE, cursor, seams, timing)
         requests.start_due()
         assert requests.under_way == {VP}
         while requests.now() <= requests.last_at:
