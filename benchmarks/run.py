@@ -20,8 +20,8 @@ SCHEDULE = (
     "schedule_publication",
 )
 REALTIME = ("realtime_update", "realtime_pipeline", "realtime_archive", "schedule_index", "polling")
-# Half an hour and some minutes: by their names only.
-LONG = ("realtime_soak", "forked_runs", "many_feeds", "chaos")
+# From some minutes to hours: by their names only.
+LONG = ("realtime_soak", "forked_runs", "many_feeds", "chaos", "simulated_month")
 GROUPS = {"platform": PLATFORM, "schedule": SCHEDULE, "realtime": REALTIME}
 SCRIPTS = PLATFORM + SCHEDULE + REALTIME + LONG
 WITH_ROUNDS = (
