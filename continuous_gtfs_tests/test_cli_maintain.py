@@ -17,7 +17,7 @@ from dagster._core.test_utils import create_run_for_test
 
 from continuous_gtfs import names
 from continuous_gtfs.cli import main
-from continuous_gtfs_tests.real_data import ROOT
+from continuous_gtfs_tests.documents import operations_lines
 
 
 def call(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
@@ -74,8 +74,7 @@ def test_the_commands_of_the_operations_page_first_say_and_then_remove(
     instance: DagsterInstance, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ids = old_runs(instance, 3)
-    page = (ROOT / "docs" / "operations.md").read_text()
-    dry, real = [line for line in page.splitlines() if line.startswith("continuous-gtfs maintain")]
+    dry, real = operations_lines("What is kept, and for how long")
 
     code, out, err = call(shlex.split(dry)[1:], capsys)
     assert (code, err) == (0, "")

@@ -20,7 +20,7 @@ from continuous_gtfs.demo.ports import HOST, Ports
 from continuous_gtfs.demo.postgres import EmbeddedPostgres
 from continuous_gtfs_tests.defs.conftest import Bench
 from continuous_gtfs_tests.defs.pipeline_runs import run_realtime, run_schedule
-from continuous_gtfs_tests.real_data import ROOT
+from continuous_gtfs_tests.documents import operations_lines
 
 POSTGRES = "storage:\n  postgres:\n    postgres_url:\n      env: CONTINUOUS_GTFS_POSTGRES_URL\n"
 
@@ -118,8 +118,8 @@ def test_runs_are_read_from_the_storage_that_they_were_written_to(
 def test_the_commands_of_the_operations_page_run_as_they_stand(
     storage: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    page = (ROOT / "docs" / "operations.md").read_text()
-    lines = [line for line in page.splitlines() if line.startswith("continuous-gtfs runs ")]
+    lines = operations_lines("What runs did")
+    assert operations_lines("Read a failed check") == [line for line in lines if "--run RUN" in line]
     told = {}
     for line in lines:
         arguments = shlex.split(line.replace("RUN", storage["realtime"][:8]))[2:]

@@ -20,7 +20,7 @@ from continuous_gtfs.demo.ports import HOST, Ports
 from continuous_gtfs.demo.postgres import EmbeddedPostgres
 from continuous_gtfs_tests.defs.conftest import Bench
 from continuous_gtfs_tests.defs.pipeline_runs import run_realtime, run_schedule
-from continuous_gtfs_tests.real_data import ROOT
+from continuous_gtfs_tests.documents import operations_lines
 
 POSTGRES = "storage:\n  postgres:\n    postgres_url:\n      env: CONTINUOUS_GTFS_POSTGRES_URL\n"
 
@@ -93,8 +93,7 @@ def test_it_says_what_is_live_from_which_versions_and_what_failed(
 def test_the_commands_of_the_operations_page_tell_the_same_as_text(
     deployment: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    page = (ROOT / "docs" / "operations.md").read_text()
-    text, as_json = [line for line in page.splitlines() if line.startswith("continuous-gtfs status")]
+    text, as_json = operations_lines("What is live")
     code, out, err = call(shlex.split(text)[1:], capsys)
     assert (code, err) == (1, "")
     assert "schedule/production/gtfs: fresh, published " in out

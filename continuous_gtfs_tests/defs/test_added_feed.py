@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import shutil
 import subprocess
@@ -12,9 +11,8 @@ from pathlib import Path
 
 import continuous_gtfs.agencies.sound_transit.feeds as reference
 from continuous_gtfs.agencies.agency import load_agency
+from continuous_gtfs_tests.documents import OPERATIONS, blocks, operations_line
 from continuous_gtfs_tests.real_data import ROOT
-
-PAGE = (ROOT / "docs" / "operations.md").read_text()
 
 
 def run(line: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -23,16 +21,11 @@ def run(line: str, environment: dict[str, str]) -> subprocess.CompletedProcess[s
     return subprocess.run(shlex.split(line), cwd=ROOT, env=settings, capture_output=True, text=True, check=False)
 
 
-def documented(words: str) -> str:
-    (line,) = [line for line in PAGE.splitlines() if line.startswith(words)]
-    return line
-
-
 def test_the_feed_of_the_page_is_loaded_and_shown_as_never_published(tmp_path: Path) -> None:
     assert reference.__file__ is not None
     folder = tmp_path / "agency"
     shutil.copytree(Path(reference.__file__).parent, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (declared,) = re.findall(r"```python\n(FeedSource\(.*?)```", PAGE, re.DOTALL)
+    (declared,) = blocks(OPERATIONS, "python")
     feeds = (folder / "feeds.py").read_text()
     before = 'feeds=_edition("production")'
     assert feeds.count(before) == 1
@@ -48,7 +41,7 @@ def test_the_feed_of_the_page_is_loaded_and_shown_as_never_published(tmp_path: P
         "CONTINUOUS_GTFS_ARCHIVE": str(tmp_path / "archive"),
         "CONTINUOUS_GTFS_PUBLISHED": str(tmp_path / "published"),
     }
-    validated = run(documented("dagster definitions validate"), environment)
+    validated = run(operations_line("dagster definitions validate"), environment)
     assert validated.returncode == 0, validated.stderr
     status = run("continuous-gtfs status", environment)
     assert "realtime/production/alerts: never published" in status.stdout.splitlines(), status.stderr

@@ -11,7 +11,10 @@ from pathlib import Path
 import yaml
 
 from continuous_gtfs import __version__
+from continuous_gtfs_tests.builders import small_feed
 from continuous_gtfs_tests.deploy import compose
+from continuous_gtfs_tests.documents import EXAMPLE as EXAMPLE_PAGE
+from continuous_gtfs_tests.documents import blocks, example_block
 from continuous_gtfs_tests.real_data import ROOT
 from tools.dockerfile import instructions
 
@@ -31,11 +34,25 @@ def run(folder: Path, *command: str, **settings: str) -> subprocess.CompletedPro
     )
 
 
-def test_its_own_tests_pass_in_a_repository_of_its_own(tmp_path: Path) -> None:
-    shutil.copytree(EXAMPLE, tmp_path / "capital", ignore=shutil.ignore_patterns("__pycache__"))
-    told = run(tmp_path / "capital", "-m", "pytest", "-q", "tests", "-p", "no:cacheprovider")
+def test_what_its_page_says_is_done_in_a_repository_of_its_own(tmp_path: Path) -> None:
+    folder = tmp_path / "capital"
+    shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "feed.zip").write_bytes(small_feed())
+    schedule, tests = example_block("pytest").splitlines()
+    program, *arguments = schedule.split()
+    told = run(folder, str(Path(sys.executable).with_name(program)), *arguments)
+    assert told.returncode == 0, told.stderr
+    assert (folder / "out.zip").is_file()
+    assert tests.split()[0] == "python"
+    told = run(folder, *tests.split()[1:], "-q", "-p", "no:cacheprovider")
     assert told.returncode == 0, told.stdout
     assert "3 passed" in told.stdout
+
+
+def test_the_image_that_its_page_builds_is_the_one_that_it_stands_on() -> None:
+    (line,) = [line for body in blocks(EXAMPLE_PAGE, "console") for line in body.splitlines()]
+    assert f"--tag continuous-gtfs:{__version__} " in line
+    assert f"CONTINUOUS_GTFS_PIPELINE_VERSION={__version__} " in line
 
 
 def test_the_agency_makes_a_code_location() -> None:

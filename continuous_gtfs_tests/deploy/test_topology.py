@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from continuous_gtfs.artifacts.publication import Publisher
 from continuous_gtfs_tests.deploy import compose
 from continuous_gtfs_tests.deploy.conftest import TOKENS
 from continuous_gtfs_tests.deploy.stack import Stack
+from continuous_gtfs_tests.documents import operations_lines
 from continuous_gtfs_tests.end_to_end.deployment import wait_for
 from continuous_gtfs_tests.real_data import ROOT
 
@@ -36,14 +36,6 @@ LAID_OUT = {
 }
 SCHEDULE = names.schedule_publication("production")
 VEHICLES = names.realtime_publication("production", "vehicle_positions")
-
-
-def section(title: str) -> list[str]:
-    """The shell lines of one section of docs/operations.md."""
-    text = (ROOT / "docs" / "operations.md").read_text()
-    body = text.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
-    blocks = re.findall(r"```bash\n(.*?)```", body, re.DOTALL)
-    return [line for block in blocks for line in block.splitlines()]
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +159,7 @@ def test_a_new_release_goes_on_with_a_new_database_and_the_old_one_can_be_had_ba
     stack: Stack, tmp_path: Path
 ) -> None:
     """As docs/operations.md says; the release changes at the same time, to see that its name does."""
-    backup, *lost_and_restored = section("Back up and restore the database")
+    backup, *lost_and_restored = operations_lines("Back up and restore the database")
     stop, drop, create, up, report, *restored = lost_and_restored
     newer = replace(
         stack, settings={**stack.settings, "CONTINUOUS_GTFS_VERSION": NEXT_VERSION, "COMPOSE_PROFILES": "database"}
@@ -200,4 +192,4 @@ def test_a_new_release_goes_on_with_a_new_database_and_the_old_one_can_be_had_ba
 def test_the_lines_for_a_deployment_are_those_that_were_run() -> None:
     known = {"cp .env.example .env", "docker compose build", "docker compose up --detach"}
     known |= {"docker compose stop daemon", "docker compose exec -T daemon continuous-gtfs status"}
-    assert set(section("Deploy")) == known | {"docker compose exec -T daemon continuous-gtfs version"}
+    assert set(operations_lines("Deploy")) == known | {"docker compose exec -T daemon continuous-gtfs version"}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 import shlex
 import signal
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,31 +19,28 @@ from continuous_gtfs import names
 from continuous_gtfs.artifacts.local import LocalStore
 from continuous_gtfs.artifacts.publication import Publisher
 from continuous_gtfs.defs import keys
-from continuous_gtfs.demo import commands
 from continuous_gtfs.demo.ports import Ports
 from continuous_gtfs.demo.process_tree import end_trees
-from continuous_gtfs.demo.processes import Platform
 from continuous_gtfs_tests.builders import feed_zip, small_feed_files
+from continuous_gtfs_tests.demo.test_run import free_base
+from continuous_gtfs_tests.documents import readme_block
 from continuous_gtfs_tests.end_to_end.deployment import Deployment, wait_for
+from continuous_gtfs_tests.real_data import ROOT
+from continuous_gtfs_tests.realtime.captures import feed_message, trip_update, vehicle
 
 pytestmark = pytest.mark.end_to_end
 
-ROOT = Path(__file__).resolve().parents[2]
-README = (ROOT / "README.md").read_text()
 
-
-def command_with(words: str) -> str:
-    """The README's one shell line that holds ``words``."""
-    blocks = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
-    (line,) = [line for block in blocks for line in block.splitlines() if words in line]
-    return line
-
-
-def runnable(line: str, *, state: Path) -> str:
-    """The line with this environment's programs and this state folder in the places of the README's."""
-    return line.replace(".venv/bin/", f"{Path(sys.executable).parent}/").replace(
+def runnable(block: str, *, state: Path) -> str:
+    """The block with this environment's programs and this state folder in the places of the README's."""
+    return block.replace(".venv/bin/", f"{Path(sys.executable).parent}/").replace(
         ".demo/", f"{shlex.quote(str(state))}/"
     )
+
+
+def shell(block: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run the block in a shell that ends at the first line that fails."""
+    return subprocess.run(["bash", "-ec", block], cwd=folder, capture_output=True, text=True, timeout=120, check=False)
 
 
 def test_an_archived_schedule_version_is_run_again_as_the_readme_says_and_gives_the_same_bytes(
@@ -54,19 +51,10 @@ def test_an_archived_schedule_version_is_run_again_as_the_readme_says_and_gives_
     version_id = before.facts["inputs"]["schedule"]["version_id"]
     deployment.new_schedule("production")
     live = deployment.wait_for_newer(name, before)
-    state = deployment.platform.state
-    listing = subprocess.run(
-        ["bash", "-c", runnable(command_with("ls .demo/archive"), state=state)],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert f"{version_id}.json" in listing.stdout.split()
-    command = runnable(command_with("asset materialize"), state=state).replace("VERSION", version_id)
-    finished = subprocess.run(
-        ["bash", "-c", command], env={**os.environ}, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
-    )
+    block = runnable(readme_block("asset materialize"), state=deployment.platform.state)
+    finished = shell(block.replace("VERSION", version_id), ROOT)
     assert finished.returncode == 0, finished.stderr[-3000:]
+    assert f"{version_id}.json" in finished.stdout.split()
     rerun = deployment.materializations(keys.transformed_feed_key("production"))[-1]
     assert rerun.partition == version_id
     assert rerun.metadata["feed_digest"].value == before.objects[0].sha256
@@ -75,50 +63,63 @@ def test_an_archived_schedule_version_is_run_again_as_the_readme_says_and_gives_
     assert still.order >= live.order, "an older version never replaces a newer one"
 
 
+def test_what_runs_did_is_told_as_the_readme_says(deployment: Deployment) -> None:
+    manifest = deployment.wait_for_newer(names.realtime_publication("production", "trip_updates"), None)
+    told = shell(runnable(readme_block("continuous-gtfs runs"), state=deployment.platform.state), ROOT)
+    assert told.returncode == 0, told.stderr
+    assert manifest.facts["run_id"][:8] in told.stdout
+
+
 def test_the_authors_commands_run_without_a_deployment(tmp_path: Path) -> None:
-    """As the README has them, in a folder with a feed; what the steps change makes the two feeds differ."""
+    """As the README has them, in a folder with feeds; what the steps change makes the two feeds differ."""
     today = datetime.now(UTC).date()
     files = small_feed_files(first_date=today - timedelta(days=30), last_date=today + timedelta(days=300))
-    (tmp_path / "feed.zip").write_bytes(feed_zip(files))
-    commands = ("gtfs schedule", "gtfs validate", "gtfs diff", "gtfs digest")
-    ran = [
-        subprocess.run(
-            ["bash", "-c", runnable(command_with(words), state=tmp_path)],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        for words in commands
-    ]
-    assert [one.returncode for one in ran] == [0, 0, 1, 0], [one.stderr for one in ran]
-    assert {path.name for path in tmp_path.iterdir()} == {"feed.zip", "out.zip", "report.json", "validation.html"}
+    given = {
+        "feed.zip": feed_zip(files),
+        "vp.pb": feed_message(vehicle("v1", "S1")).SerializeToString(),
+        "tu.pb": feed_message(trip_update("T1", "S1", "E01-T1")).SerializeToString(),
+    }
+    for name, data in given.items():
+        (tmp_path / name).write_bytes(data)
+    lines = runnable(readme_block("gtfs schedule"), state=tmp_path).splitlines()
+    ran = [shell(line, tmp_path) for line in lines]
+    assert [one.returncode for one in ran] == [0, 0, 1, 0, 0, 1], [one.stderr for one in ran]
+    made = {"out.zip", "report.json", "validation.html", "out"}
+    assert {path.name for path in tmp_path.iterdir()} == made | set(given)
     assert "update_feed_info" in ran[0].stdout
     assert len({line.split()[0] for line in ran[3].stdout.splitlines()}) == 2
+    assert {path.name for path in (tmp_path / "out").iterdir()} >= {"trip_updates.pb", "vehicle_positions.json"}
+
+
+@contextmanager
+def in_a_terminal(line: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A command in the foreground of a terminal of its own, ended by Ctrl-C."""
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            ["bash", "-c", line], cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    try:
+        yield process
+    finally:
+        end_trees({process.pid: signal.SIGINT}, grace_s=15)
+        process.wait(timeout=10)
 
 
 def test_dagster_dev_runs_from_the_root_beside_the_services(tmp_path: Path) -> None:
-    with Platform(tmp_path, names=commands.SERVICES, realtime_every_s=5.0) as platform:
-        port = Ports.free().webserver
-        line = runnable(command_with("dagster dev"), state=tmp_path)
-        environment = {k: v for k, v in os.environ.items() if k not in platform.environment}
-        with (tmp_path / "logs" / "dagster-dev.log").open("w") as log:
-            process = subprocess.Popen(
-                ["bash", "-c", f"{line} --port {port}"],
-                cwd=ROOT,
-                env=environment,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        try:
+    base, port = free_base(), Ports.free().webserver
+    beside = f" --state {tmp_path} --port-base {base} --realtime-every 5"
+    services = runnable(readme_block("continuous-gtfs services"), state=tmp_path).strip() + beside
+    dev = runnable(readme_block("dagster dev"), state=tmp_path).strip() + f" --port {port}"
+    log = tmp_path / "services.log"
+    with in_a_terminal(services, log) as process:
+        told = "In another shell"
+        wait_for(lambda: told in log.read_text() or process.poll() is not None, what="the services")
+        assert process.poll() is None, log.read_text()
+        with in_a_terminal(dev, tmp_path / "dagster-dev.log"):
             wait_for(lambda: locations(port) == {"schedule", "realtime"}, what="both locations loaded")
             publisher = Publisher(LocalStore(tmp_path / "published"))
             for name in (names.schedule_publication("qa"), names.realtime_publication("qa", "trip_updates")):
                 assert wait_for(lambda n=name: publisher.current(n), what=f"{name} published")
-        finally:
-            end_trees({process.pid: signal.SIGINT}, grace_s=15)
-            process.wait(timeout=10)
 
 
 def locations(port: int) -> set[str]:

@@ -41,9 +41,9 @@ from continuous_gtfs.demo.ports import HOST, Ports
 from continuous_gtfs.demo.postgres import EmbeddedPostgres
 from continuous_gtfs_tests.defs.conftest import Bench
 from continuous_gtfs_tests.defs.pipeline_runs import run_realtime, run_schedule
+from continuous_gtfs_tests.documents import operations_line
 from continuous_gtfs_tests.end_to_end.deployment import wait_for
 from continuous_gtfs_tests.metrics.scraping import Scrape, as_scraped, scraped, value
-from continuous_gtfs_tests.real_data import ROOT
 
 SETTINGS = """\
 storage:
@@ -146,12 +146,9 @@ def site(made: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
     return made
 
 
-def documented(option: str, value: object) -> list[str]:
-    """The line of docs/operations.md with this option, and its value replaced."""
-    lines = (ROOT / "docs" / "operations.md").read_text().splitlines()
-    (line,) = [line for line in lines if line.startswith("continuous-gtfs metrics ") and option in line]
+def documented(line: str, value: object) -> list[str]:
+    """A line of docs/operations.md with the value of its option, which is its last word, replaced."""
     program, *words = line.split()
-    assert words[-2] == option
     return [str(Path(sys.executable).with_name(program)), *words[:-1], str(value)]
 
 
@@ -243,7 +240,7 @@ def test_totals_stay_when_runs_are_removed_and_another_process_goes_on_from_them
     with DagsterInstance.from_config(site.settings["DAGSTER_HOME"]) as instance:
         instance.delete_run(site.deleted)
     path = tmp_path / "continuous_gtfs.prom"
-    command = documented("--textfile", path)
+    command = documented(operations_line("metrics --textfile"), path)
     done = subprocess.run(
         command, env=os.environ | site.settings, capture_output=True, text=True, check=False, cwd=tmp_path
     )
@@ -285,7 +282,7 @@ def test_without_a_store_the_rest_is_told(site: Site, monkeypatch: pytest.Monkey
 
 def test_the_endpoint_goes_on_while_the_database_restarts(site: Site, tmp_path: Path) -> None:
     port = Ports.free().webserver
-    command = documented("--port", port)
+    command = documented(operations_line("metrics --port"), port)
     url = f"http://{HOST}:{port}"
 
     def scrape() -> Scrape:
