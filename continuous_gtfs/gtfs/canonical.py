@@ -17,6 +17,8 @@ from itertools import pairwise
 _BOM = b"\xef\xbb\xbf"
 # A block stays in the processor's cache while it is split and sorted.
 BLOCK_BYTES = 1 << 20
+MOST_ROW_BYTES = 16 << 20
+"""Longer than any stop's description. A cell of 100 MB, 100 kB zipped, would take 1.7 GB."""
 _SAMPLES = 16
 
 _MARK_IN_CELL = b"\xfe"
@@ -40,7 +42,7 @@ def canonical_blocks(chunks: Iterable[bytes], *, block_bytes: int = BLOCK_BYTES)
 
     Raises:
         NotATableError: Bad UTF-8, NUL, a stray or unclosed quotation mark, a CR that ends no line, a row of more or
-            fewer cells than the header, or no header. Blocks may have been handed out before.
+            fewer cells than the header, a row without end, or no header. Blocks may have been handed out before.
     """
     commas: int | None = None
     for block in _blocks(chunks, block_bytes):
@@ -106,6 +108,8 @@ def _blocks(chunks: Iterable[bytes], block_bytes: int) -> Iterator[bytes]:
         cut = chunk.rfind(b"\n") + 1
         # The last line feed may lie in a quoted value: then the next chunk is waited for.
         if held_bytes < block_bytes or not cut or is_open ^ _has_odd_marks(chunk[cut:]):
+            if held_bytes > max(MOST_ROW_BYTES, 2 * block_bytes):
+                raise NotATableError
             continue
         held[-1] = chunk[:cut]
         yield b"".join(held)

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from continuous_gtfs.errors import FeedStructureError
+from continuous_gtfs.gtfs.canonical import MOST_ROW_BYTES
 
 BOM = b"\xef\xbb\xbf"
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
@@ -31,7 +32,8 @@ MAX_COLUMNS = 1000
 
 
 def check_text(data: bytes | bytearray, file: str) -> None:
-    """Refuse bytes that are no UTF-8 text of lines: empty, UTF-16, NUL, a bad byte, CR alone as line end.
+    """Refuse bytes that are no UTF-8 text of lines: empty, UTF-16, NUL, a bad byte, CR alone as line end, a line
+    without end.
 
     Raises:
         FeedStructureError: Names the line, the column and the offset in ``data`` of the first offence.
@@ -47,6 +49,16 @@ def check_text(data: bytes | bytearray, file: str) -> None:
         _check_utf8(data, file)
     if b"\r" in data and b"\n" not in data:
         raise FeedStructureError(f"{file} ends its lines with CR alone; a line ends with LF or CRLF")
+    _check_line_lengths(data, file)
+
+
+def _check_line_lengths(data: bytes | bytearray, file: str) -> None:
+    start = 0
+    while len(data) - start > MOST_ROW_BYTES:
+        end = data.rfind(b"\n", start, start + MOST_ROW_BYTES)
+        if end < 0:
+            _refuse(data, start, file, f"a line of more than {MOST_ROW_BYTES:,} bytes")
+        start = end + 1
 
 
 def _check_utf8(data: bytes | bytearray, file: str) -> None:
@@ -79,6 +91,8 @@ def has_quoted_line_ends(data: bytes | bytearray, file: str, *, start: int = 0) 
     for offset in range(start, len(data), _PIECE_BYTES):
         piece = view[offset : offset + _PIECE_BYTES]
         marks = np.flatnonzero(piece == _QUOTE)
+        if is_open and not marks.size and len(piece) == _PIECE_BYTES:
+            _refuse(data, last_mark, file, f"a quoted value of more than {_PIECE_BYTES:,} bytes")
         returns = np.flatnonzero(piece == _CR)
         _check_marks(data, view, marks + offset, is_open, start, file)
         if returns.size:

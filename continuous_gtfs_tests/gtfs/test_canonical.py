@@ -117,6 +117,21 @@ def test_what_readers_read_in_different_ways_has_no_form(data: bytes) -> None:
     assert canonical(data) is None
 
 
+def test_of_a_row_without_end_no_more_is_held_than_any_table_needs() -> None:
+    piece, taken = b"x" * (1 << 20), 0
+
+    def chunks() -> Iterator[bytes]:
+        nonlocal taken
+        yield b"a,b\n1,"
+        while True:
+            taken += 1
+            yield piece
+
+    with pytest.raises(NotATableError):
+        list(canonical_blocks(chunks()))
+    assert taken < 20
+
+
 def test_many_lines_after_a_mark_that_is_never_closed_take_no_longer_than_others() -> None:
     # Counting the marks from the start at each line end would take hours here.
     assert canonical(b'"h,i\n' + b"a,b\n" * 200_000) is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from continuous_gtfs.errors import FeedStructureError
+from continuous_gtfs.gtfs.canonical import MOST_ROW_BYTES
 from continuous_gtfs.gtfs.csv_tables import parse_table
 
 DEFECTS = {
@@ -40,6 +41,14 @@ DEFECTS = {
     "an unclosed mark in the last field": (b'a,b\n1,"', r"line 2, column 2 \(b\): a quoted value that is never"),
     "a mark inside a plain value": (b'a,b\n1,12" gauge\n', r"line 2, column 2 \(b\): a quotation mark inside a value"),
     "text after a quoted value": (b'a,b\n1,"2"nd\n', r"line 2, column 2 \(b\): text after the closing quotation mark"),
+    "a cell without end": (
+        b"a,b\n1,2\n3," + b"x" * MOST_ROW_BYTES + b"\n",
+        r"line 3, column 1 \(a\): a line of more than 16,777,216 bytes: '3,xxx",
+    ),
+    "a quoted value without end": (
+        b'a,b\n1,"' + (b"x" * 999 + b"\n") * 20_000 + b'"\n',
+        r"line 2, column 2 \(b\): a quoted value of more than 8,388,608 bytes",
+    ),
     "a space before a quoted value": (b'a,b\n1, "2"\n', r"line 2, column 2 \(b\): a quotation mark inside a value"),
 }
 
