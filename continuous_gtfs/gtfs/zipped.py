@@ -10,10 +10,8 @@ import bz2
 import io
 import lzma
 import struct
-import unicodedata
 import zipfile
 import zlib
-from collections import Counter
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import NoReturn, cast
@@ -21,19 +19,14 @@ from typing import NoReturn, cast
 from zlib_ng import zlib_ng
 
 from continuous_gtfs.errors import FeedStructureError
+from continuous_gtfs.gtfs.zip_names import feed_members
 
 _READABLE_COMPRESSION = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA})
 _ENCRYPTED = 0x1
-_UTF8_NAME = 0x800
 _LZMA_PROPERTIES = 5
 _CHUNK_BYTES = 1 << 20
 _STORED_BYTES = 1 << 16
-_NOT_IN_NAMES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-_LONGEST_NAME = 255
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
-# What says where a feed's files lie. Only a feed of demand-responsive zones may do without stops.txt:
-# https://gtfs.org/documentation/schedule/reference/#dataset-files
-_ANCHORS = ("stops.txt", "locations.geojson")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,9 +98,7 @@ class ZippedFeed:
                 f"the feed is {total:,} bytes unzipped; the limit is {limits.max_total_bytes:,} "
                 "(FeedLimits.max_total_bytes)"
             )
-        for entry in entries:
-            _check_name(entry)
-        self._members = _feed_members([entry for entry in entries if not _is_ignored(entry)])
+        self._members = feed_members(entries)
         for name, entry in self._members.items():
             if entry.flag_bits & _ENCRYPTED:
                 raise FeedStructureError(f"{name} is encrypted; a feed must be readable without a password")
@@ -291,77 +282,3 @@ def _why_not_a_zip(data: bytes, error: Exception) -> str:
     # The bytes are not quoted: an error page may repeat the request, and with it a token.
     found = "HTML or XML" if data.lstrip().startswith(b"<") else "something else"
     return f"not a zip but {found} ({len(data):,} bytes)"
-
-
-def _check_name(entry: zipfile.ZipInfo) -> None:
-    name = entry.orig_filename
-    parts = name.split("/")
-    reason = None
-    if "\x00" in name:
-        reason = "a NUL in its name"
-    elif "\\" in name:
-        reason = "a backslash in its name, which is no separator in a zip"
-    elif name.startswith("/") or (len(name) > 1 and name[1] == ":"):
-        reason = "an absolute path"
-    elif ".." in parts or "." in parts:
-        reason = "a path that leaves the feed's folder"
-    elif "" in parts[:-1]:
-        reason = "an empty folder name in its path"
-    elif any(unicodedata.category(character) in _NOT_IN_NAMES for character in _name(entry)):
-        reason = "a control character or a mark that turns text around in its name"
-    elif max(map(len, parts)) > _LONGEST_NAME:
-        reason = f"a name of more than {_LONGEST_NAME} characters, which no file system takes"
-    if reason is not None:
-        raise FeedStructureError(f"the zip member {name!r} has {reason}")
-
-
-def _is_ignored(entry: zipfile.ZipInfo) -> bool:
-    """Folders, and what Finder and other tools leave in a zip unasked."""
-    parts = entry.filename.split("/")
-    return entry.is_dir() or "__MACOSX" in parts or any(part.startswith(".") for part in parts)
-
-
-def _name(entry: zipfile.ZipInfo) -> str:
-    """A member's name; many tools write UTF-8 without saying so, which zipfile takes for code page 437."""
-    if entry.flag_bits & _UTF8_NAME or entry.filename.isascii():
-        return entry.filename
-    try:
-        return entry.filename.encode("cp437").decode()
-    except UnicodeError:
-        return entry.filename
-
-
-def _feed_members(entries: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
-    folder = _feed_folder(entries)
-    named = [(_name(entry).removeprefix(folder), entry) for entry in entries]
-    counts = Counter(name for name, _ in named)
-    repeated = [name for name, count in counts.items() if count > 1]
-    if repeated:
-        raise FeedStructureError(f"the zip has {repeated[0]} {counts[repeated[0]]} times; which one counts?")
-    # Who unpacks the feed on such a system would be left with the other one.
-    taken: dict[str, str] = {}
-    for name in counts:
-        other = taken.setdefault(unicodedata.normalize("NFC", name.casefold()), name)
-        if other != name:
-            raise FeedStructureError(
-                f"the zip has {other} and {name}, which are one file where case is not told apart; which one counts?"
-            )
-    return dict(named)
-
-
-def _feed_folder(entries: list[zipfile.ZipInfo]) -> str:
-    """``""``, or the one sub-folder, with its slash, that the feed's files lie in."""
-    names = [_name(entry) for entry in entries]
-    for anchor in _ANCHORS:
-        folders = sorted({name.removesuffix(anchor) for name in names if name == anchor or name.endswith(f"/{anchor}")})
-        if len(folders) > 1:
-            told = ", ".join(folder or "the top" for folder in folders)
-            raise FeedStructureError(f"the zip has {anchor} in {len(folders)} folders: {told}; which feed counts?")
-        if folders:
-            return folders[0]
-    nested = sorted(name for name in names if name.lower().endswith(".zip"))
-    if nested:
-        raise FeedStructureError(
-            f"the zip holds other zips, not a feed: {', '.join(nested[:8])}; unpack the one you mean"
-        )
-    raise FeedStructureError(f"the zip has no stops.txt; it has {', '.join(names[:8]) or 'no files at all'}")
