@@ -14,6 +14,8 @@ from continuous_gtfs.alerts.problems import Change, Notice, Problem
 REMIND_AFTER_S = 6 * 3600.0
 # A problem that comes back within this was never gone: what flaps is told of once.
 HELD_S = 180.0
+# The ledger lies in a sensor's cursor, which is read and written at each tick.
+MOST_OPEN = 200
 
 
 @dataclass(slots=True, kw_only=True)
@@ -39,7 +41,7 @@ class Ledger:
             unseen_kinds: Kinds that could not be looked at: what is open of them stays so.
         """
         notices = []
-        current = {problem.key: problem for problem in seen}
+        current = {problem.key: problem for problem in self._bounded(seen, now)}
         for key, problem in current.items():
             known = self.open.get(key)
             if known is None or problem.severity.rank > known.problem.severity.rank:
@@ -60,6 +62,17 @@ class Ledger:
                 del self.open[key]
                 notices.append(Notice(change=Change.ENDED, problem=known.problem, at=known.gone_since))
         return notices
+
+    def _bounded(self, seen: Iterable[Problem], now: float) -> list[Problem]:
+        """At most ``MOST_OPEN``: those that are open already, then the gravest; the others are one problem together."""
+        problems = {problem.key: problem for problem in seen}
+        if len(problems) <= MOST_OPEN:
+            return list(problems.values())
+        ranked = sorted(problems.values(), key=lambda one: (one.key not in self.open, -one.severity.rank))
+        kept, rest = ranked[: MOST_OPEN - 1], ranked[MOST_OPEN - 1 :]
+        summary = f"there are {len(rest)} more problems than can be kept: continuous-gtfs status"
+        severity = max((one.severity for one in rest), key=lambda one: one.rank)
+        return [*kept, Problem(kind="more", subject="problems", severity=severity, summary=summary, since=now)]
 
     def to_dict(self) -> dict[str, Any]:
         return {

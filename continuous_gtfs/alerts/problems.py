@@ -6,6 +6,9 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+LONGEST_TEXT = 400
+"""Of a subject or a summary, in characters."""
+
 
 class Severity(StrEnum):
     """How soon a person should look, the mildest first."""
@@ -23,7 +26,7 @@ class Problem:
     """Something that is wrong now.
 
     Attributes:
-        kind: ``run``, ``check``, ``age``, ``tick``, ``silent``, ``disk`` or ``could_not_look``.
+        kind: ``run``, ``check``, ``age``, ``tick``, ``silent``, ``disk``, ``could_not_look`` or ``more``.
         subject: What it is wrong with; kind and subject together are one problem, however often it is seen.
         summary: One sentence. A feed may have decided what is in it: it is made harmless where it is shown.
         since: POSIX seconds.
@@ -38,6 +41,13 @@ class Problem:
     since: float
     page: str = ""
     do: str = ""
+
+    def __post_init__(self) -> None:
+        # It is kept in a sensor's cursor: an error's message can be as long as a feed.
+        for name in ("subject", "summary"):
+            told = getattr(self, name)
+            if len(told) > LONGEST_TEXT:
+                object.__setattr__(self, name, told[: LONGEST_TEXT - 1] + "…")
 
     @property
     def key(self) -> str:

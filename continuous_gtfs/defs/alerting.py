@@ -7,7 +7,7 @@ the tick: a crash between a delivery and that repeats one message and loses none
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -32,6 +32,7 @@ from continuous_gtfs.alerts.ledger import Ledger
 from continuous_gtfs.alerts.outbox import Outbox
 from continuous_gtfs.alerts.problems import Problem
 from continuous_gtfs.defs import alerting_facts as facts
+from continuous_gtfs.defs.alerting_live import KnownPublications
 from continuous_gtfs.defs.resources import Artifacts
 from continuous_gtfs.errors import ContinuousGtfsError
 from continuous_gtfs.pims.catalog import FeedKind
@@ -87,8 +88,9 @@ class Memory:
             return cls()
 
 
-def alerts_sensor(agency: Agency, pipeline: str) -> SensorDefinition:
+def alerts_sensor(agency: Agency, pipeline: str, *, clock: Callable[[], float] = time.time) -> SensorDefinition:
     """Looks every 30 s. It asks for no run, and a destination that is down fails nothing but its own deliveries."""
+    known = KnownPublications(agency, pipeline)
 
     @sensor(
         name=names.alerts_sensor_name(pipeline, agency.environments[0]),
@@ -100,10 +102,11 @@ def alerts_sensor(agency: Agency, pipeline: str) -> SensorDefinition:
         repository = context.repository_def
         if repository is None:
             return SkipReason("not of a code location")
-        now = time.time()
+        now = clock()
         memory = Memory.from_json(context.cursor)
-        look_at_all(memory, context.instance, repository, agency, pipeline, artifacts, now)
         places = destinations(os.environ)
+        seen, unseen_kinds = look_at_all(memory, context.instance, repository, agency, pipeline, known, artifacts, now)
+        memory.outbox.put(places, memory.ledger.settle(seen, unseen_kinds=unseen_kinds, now=now))
         failed = memory.outbox.deliver(places, environ=os.environ, secrets=open_secrets(os.environ), now=now)
         for failure in failed:
             context.log.error(f"an alert was not delivered: {failure}")
@@ -120,22 +123,23 @@ def look_at_all(
     repository: RepositoryDefinition,
     agency: Agency,
     pipeline: str,
+    known: KnownPublications,
     artifacts: Artifacts,
     now: float,
-) -> None:
-    """Settle what is wrong now, and queue what is to be told of it."""
+) -> tuple[list[Problem], set[str]]:
+    """All that is wrong now, and the kinds of problems that could not be looked for."""
     if now - memory.looked_at > facts.SILENT_AFTER_S / 2:
         memory.watched_since = now
     seen: list[Problem] = []
     unseen_kinds = set()
     live: list[facts.Live] = []
     try:
-        live = list(facts.live_publications(agency, pipeline, artifacts))
+        live = known.look(artifacts, now=now)
     except ContinuousGtfsError as error:
         unseen_kinds.add("age")
         seen.append(facts.could_not_look(f"published store of {pipeline}", error, now=now))
     seen += facts.old_publications(live, now=now)
-    _note_runs(memory, instance, set(repository.job_names), live, now)
+    _note_runs(memory, instance, set(repository.job_names), _Stays(known, artifacts, now), now)
     seen += memory.failed_jobs.values()
     seen += facts.failed_checks(instance, repository.asset_graph.asset_check_keys)
     ticks = facts.newest_ticks(instance)
@@ -145,10 +149,26 @@ def look_at_all(
     seen += facts.silent_sensors(ticks, watched, watched_since=memory.watched_since, now=now)
     seen += facts.full_disks(artifacts, now=now)
     memory.looked_at = now
-    memory.outbox.put(destinations(os.environ), memory.ledger.settle(seen, unseen_kinds=unseen_kinds, now=now))
+    return seen, unseen_kinds
 
 
-def _note_runs(memory: Memory, instance: DagsterInstance, jobs: set[str], live: list[facts.Live], now: float) -> None:
+@dataclass(frozen=True, slots=True)
+class _Stays:
+    """Says what the public still reads of a pipeline whose run has failed."""
+
+    known: KnownPublications
+    artifacts: Artifacts
+    now: float
+
+    def told(self, pipeline: str) -> str:
+        try:
+            live = self.known.read_pipeline(self.artifacts, pipeline)
+        except ContinuousGtfsError:
+            return "what is live cannot be read"
+        return facts.what_stays(live, pipeline, now=self.now)
+
+
+def _note_runs(memory: Memory, instance: DagsterInstance, jobs: set[str], stays: _Stays, now: float) -> None:
     """Bring up to date which jobs' newest run has failed; runs that a person put together by hand are of no job."""
     since = max(memory.looked_at - _OVERLAP_S, now - _FIRST_LOOK_BACK_S if not memory.looked_at else 0.0)
     ended = RunsFilter(
@@ -164,15 +184,15 @@ def _note_runs(memory: Memory, instance: DagsterInstance, jobs: set[str], live: 
             if known is None or (record.end_time or 0) > (known.end_time or 0):
                 newest[job] = record
     failed = {job: record for job, record in newest.items() if facts.is_final_failure(record)}
-    for job in newest.keys() - failed.keys():
+    # A job that is no longer declared has no run any more that could end its problem.
+    for job in (newest.keys() - failed.keys()) | (memory.failed_jobs.keys() - jobs):
         memory.failed_jobs.pop(job, None)
     fresh = [record.dagster_run.run_id for job, record in failed.items() if job not in memory.failed_jobs]
     reasons = facts.reasons_of(instance, fresh)
     for job, record in failed.items():
         if job not in memory.failed_jobs:
-            stays = facts.what_stays(live, facts.pipeline_or_job(record), now=now)
             reason = reasons.get(record.dagster_run.run_id, "its process ended, or it was stopped")
-            memory.failed_jobs[job] = facts.failed_run(record, reason, stays)
+            memory.failed_jobs[job] = facts.failed_run(record, reason, stays.told(facts.pipeline_or_job(record)))
 
 
 def _sensors_of_the_other(agency: Agency, pipeline: str) -> set[str]:

@@ -5,7 +5,7 @@ Not here: when it is told of (``alerts.ledger``), and what runs did before the l
 
 import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dagster import AssetCheckKey, AssetCheckSeverity, DagsterInstance, DagsterRunStatus, RunRecord
@@ -21,6 +21,7 @@ from continuous_gtfs import names
 from continuous_gtfs.agencies.agency import Agency, Freshness
 from continuous_gtfs.alerts.problems import Problem, Severity
 from continuous_gtfs.artifacts.manifest import Manifest
+from continuous_gtfs.artifacts.publication import Publisher
 from continuous_gtfs.defs.newest_rows import newest_results_of, newest_ticks_of
 from continuous_gtfs.defs.resources import Artifacts
 from continuous_gtfs.defs.run_queries import events_of, pipeline_of
@@ -35,7 +36,7 @@ _MANUAL = "docs/operations.md"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Live:
-    """A publication of the agency; ``manifest`` is None where nothing was ever published."""
+    """A publication of the agency; ``manifest`` is None where nothing was ever published, or it was not yet read."""
 
     name: str
     pipeline: str
@@ -44,13 +45,8 @@ class Live:
     manifest: Manifest | None
 
 
-def live_publications(agency: Agency, pipeline: str, artifacts: Artifacts) -> Iterator[Live]:
-    """What is live of a pipeline, in every environment.
-
-    Raises:
-        ContinuousGtfsError: The store cannot be read.
-    """
-    publisher = artifacts.publisher()
+def declared_publications(agency: Agency, pipeline: str) -> Iterator[Live]:
+    """What a pipeline publishes in every environment, not yet read."""
     for environment in agency.environments:
         of = names.pipeline_name(pipeline, environment)
         if pipeline == "schedule":
@@ -61,8 +57,27 @@ def live_publications(agency: Agency, pipeline: str, artifacts: Artifacts) -> It
             found = [(names.realtime_publication(environment, feed), f"published_{feed}") for feed in published]
         freshness = agency.schedule_freshness if pipeline == "schedule" else agency.realtime_freshness
         for name, asset in found:
-            page = f"/assets/{of}/{asset}"
-            yield Live(name=name, pipeline=of, page=page, freshness=freshness, manifest=publisher.current(name))
+            yield Live(name=name, pipeline=of, page=f"/assets/{of}/{asset}", freshness=freshness, manifest=None)
+
+
+def read_publication(one: Live, publisher: Publisher) -> Live:
+    """It, with what is live now.
+
+    Raises:
+        ContinuousGtfsError: The store cannot be read.
+    """
+    return replace(one, manifest=publisher.current(one.name))
+
+
+def live_publications(agency: Agency, pipeline: str, artifacts: Artifacts) -> Iterator[Live]:
+    """What is live of a pipeline, in every environment.
+
+    Raises:
+        ContinuousGtfsError: The store cannot be read.
+    """
+    publisher = artifacts.publisher()
+    for one in declared_publications(agency, pipeline):
+        yield read_publication(one, publisher)
 
 
 def old_publications(live: Sequence[Live], *, now: float) -> Iterator[Problem]:
@@ -99,7 +114,8 @@ def failed_run(record: RunRecord, reason: str, stays: str) -> Problem:
         kind="run",
         subject=run.job_name,
         severity=Severity.ERROR,
-        summary=f"the run failed: {reason}; {stays}",
+        # What is cut off of a long text is its end.
+        summary=f"the run failed, {stays}: {reason}",
         since=record.end_time or record.create_timestamp.timestamp(),
         page=f"/runs/{run.run_id}",
         do=f"{_MANUAL}, What runs did",

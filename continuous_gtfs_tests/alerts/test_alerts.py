@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from continuous_gtfs.alerts.destinations import AlertNotDeliveredError, destinations
-from continuous_gtfs.alerts.ledger import HELD_S, REMIND_AFTER_S, Ledger
-from continuous_gtfs.alerts.outbox import Outbox
+from continuous_gtfs.alerts.ledger import HELD_S, MOST_OPEN, REMIND_AFTER_S, Ledger
+from continuous_gtfs.alerts.outbox import MOST_WAITING, Outbox
 from continuous_gtfs.alerts.problems import Change, Notice, Problem, Severity
 from continuous_gtfs.alerts.rendering import MOST_TOLD, line, text, webhook_body
 from continuous_gtfs.errors import ConfigurationError
@@ -110,6 +110,51 @@ def test_a_destination_that_was_down_gets_what_it_missed_in_one_message(hook: We
     (body,) = hook.bodies
     assert "ERROR: a\n" in body["text"]
     assert "ERROR: b\n" in body["text"]
+
+
+def test_a_destination_that_is_down_for_a_day_is_asked_ever_more_seldom_and_gets_one_message(hook: Webhook) -> None:
+    environ = {"CONTINUOUS_GTFS_ALERT_URLS": hook.url}
+    places, outbox, hook.status = destinations(environ), Outbox(), 503
+    for tick in range(24 * 120):
+        outbox.put(places, [began(problem(f"feed_{tick % 1000}"))])
+        outbox.deliver(places, environ=environ, secrets=EnvironmentSecrets(environ), now=tick * 30.0)
+    assert hook.asked < 105, "a quarter of an hour apart, but for the first few"
+    assert len(outbox.queues["destination 1"].waiting) == MOST_WAITING
+    assert len(json.dumps(outbox.to_dict())) < 100_000
+    hook.status = 200
+    for tick in range(24 * 120, 24 * 120 + 60):
+        outbox.deliver(places, environ=environ, secrets=EnvironmentSecrets(environ), now=tick * 30.0)
+    assert len(hook.bodies) == 1
+
+
+def test_one_destination_that_is_down_keeps_no_other_from_its_message(hook: Webhook) -> None:
+    environ = {"CONTINUOUS_GTFS_ALERT_URLS": f"http://127.0.0.1:1/nobody {hook.url}"}
+    places, outbox = destinations(environ), Outbox()
+    outbox.put(places, [began(problem())])
+    (failed,) = outbox.deliver(places, environ=environ, secrets=EnvironmentSecrets(environ), now=0.0)
+    assert failed.startswith("destination 1 was not reached")
+    assert len(hook.bodies) == 1
+
+
+def test_of_far_too_many_problems_the_gravest_are_kept_and_the_rest_is_one() -> None:
+    ledger = Ledger()
+    mild = [problem(f"mild_{n}", Severity.WARNING) for n in range(900)]
+    first = ledger.settle(mild, now=0.0)
+    assert len(first) == len(ledger.open) == MOST_OPEN
+    assert "701 more problems" in ledger.open["more problems"].problem.summary
+    # What is open stays open, so a storm that goes on is told of once.
+    assert ledger.settle(reversed(mild), now=30.0) == []
+    (graver,) = ledger.settle([*mild, problem("grave")], now=60.0)
+    assert (graver.problem.kind, graver.problem.severity) == ("more", Severity.ERROR)
+    grave = [problem(f"grave_{n}") for n in range(300)]
+    anew = Ledger()
+    assert {n.problem.severity for n in anew.settle([*mild, *grave], now=0.0)} == {Severity.ERROR}
+
+
+def test_a_text_of_any_length_takes_a_bounded_place() -> None:
+    long = problem("s" * 10_000, summary="x" * 10_000_000)
+    assert len(json.dumps(long.to_dict())) < 1_200
+    assert Problem.from_dict(long.to_dict()) == long
 
 
 def test_warnings_go_only_where_they_are_asked_for() -> None:

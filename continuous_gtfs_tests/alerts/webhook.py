@@ -15,6 +15,7 @@ from typing import Any
 class Webhook:
     port: int = 0
     status: int = 200
+    asked: int = 0
     bodies: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -29,6 +30,7 @@ def webhook() -> Iterator[Webhook]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            kept.asked += 1
             if kept.status == 200:
                 kept.bodies.append(body)
             self.send_response(kept.status)
