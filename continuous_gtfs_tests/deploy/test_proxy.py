@@ -13,7 +13,8 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from email.message import Message
 from pathlib import Path
 
 import pytest
@@ -66,15 +67,18 @@ def upstream() -> Iterator[tuple[int, list[dict[str, str]]]]:
 class Proxy:
     port: int
     seen: dict[str, list[dict[str, str]]]
+    answered: Message = field(default_factory=Message)
 
     def ask(self, host: str, method: str = "GET", path: str = "/", **headers: str) -> int:
-        """The status of one answer; 0 where the connection is closed without one."""
+        """The status of one answer; 0 where the connection is closed without one. Its headers are kept."""
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=context, timeout=10)
         try:
             connection.request(method, path, headers={"Host": host, **headers})
-            return connection.getresponse().status
+            answer = connection.getresponse()
+            self.answered = answer.msg
+            return answer.status
         except http.client.RemoteDisconnected:
             return 0
         finally:
@@ -154,6 +158,34 @@ def test_a_kept_login_does_not_let_another_site_in(proxy: Proxy) -> None:
 @needs_nginx
 def test_a_name_that_is_none_of_ours_gets_no_answer(proxy: Proxy) -> None:
     assert proxy.ask("elsewhere.example.com", **LOGIN) == 0
+
+
+@needs_nginx
+@pytest.mark.parametrize("host", ["feeds", "operate", "look"])
+@pytest.mark.parametrize("login", [{}, LOGIN])
+def test_every_answer_tells_a_browser_what_it_may_not_do(proxy: Proxy, host: str, login: dict[str, str]) -> None:
+    proxy.ask(f"{host}.example.org", **login)
+    assert "frame-ancestors 'none'" in proxy.answered["Content-Security-Policy"]
+    assert proxy.answered["X-Content-Type-Options"] == "nosniff"
+    assert proxy.answered["Strict-Transport-Security"]
+
+
+def test_every_server_says_by_headers_what_a_browser_may_not_do() -> None:
+    """Also where nginx is not installed to try it. A server that has one header of its own inherits none."""
+    text = (FOLDER / "nginx.conf").read_text()
+    assert "add_header" not in text[: text.index("server {")]
+    servers = {server.split(";")[0]: server for server in text.split("server_name ")[1:]}
+    assert {"feeds.example.org", "operate.example.org", "look.example.org"} <= set(servers)
+    for name, server in servers.items():
+        headers = dict(re.findall(r'add_header ([\w-]+) "?([^"\n]+)"? always;', server))
+        assert headers.keys() >= {"Strict-Transport-Security", "X-Content-Type-Options", "Content-Security-Policy"}, (
+            name
+        )
+        assert "frame-ancestors 'none'" in headers["Content-Security-Policy"], name
+    for name in ("operate.example.org", "look.example.org"):
+        # A picture in a Markdown that slipped through asks nobody outside, and Dagster's own pictures are seen.
+        assert "img-src 'self' data: blob:;" in servers[name]
+        assert "connect-src 'self' wss://$host;" in servers[name]
 
 
 def test_it_leads_to_the_services_and_their_ports() -> None:
