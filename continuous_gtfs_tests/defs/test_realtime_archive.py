@@ -45,8 +45,8 @@ def requests(bench: Bench) -> list[RunRequest]:
     return list(evaluated.run_requests or [])
 
 
-def test_an_hour_of_180_pairs_becomes_one_object_a_feed(bench: Bench) -> None:
-    versions = fill_hour(bench, FEEDS, count=180)
+def test_an_hour_of_60_pairs_becomes_one_object_a_feed(bench: Bench) -> None:
+    versions = fill_hour(bench, FEEDS, count=60)
     for feed, snapshot in FEEDS.items():
         bench.archive("production", feed, snapshot(now()))
     result = bench.run(location(bench), JOB, partition_key=partition(LAST_HOUR))
@@ -58,15 +58,15 @@ def test_an_hour_of_180_pairs_becomes_one_object_a_feed(bench: Bench) -> None:
         archive = bench.artifacts.archive()
         for version in versions[feed]:
             assert archive.find("production", feed, version.version_id) == version
-        assert archive.read(versions[feed][100]) == FEEDS[feed](LAST_HOUR + timedelta(seconds=2000))
+        assert archive.read(versions[feed][50]) == FEEDS[feed](LAST_HOUR + timedelta(seconds=1000))
         event = bench.instance.get_latest_materialization_event(keys.archive_key("production", feed))
         assert event is not None
         assert event.asset_materialization is not None
         metadata = event.asset_materialization.metadata
         assert {name: metadata[name].value for name in ("fetched", "published", "added")} == {
-            "fetched": 180,
-            "published": 180,
-            "added": 360,
+            "fetched": 60,
+            "published": 60,
+            "added": 120,
         }
 
 

@@ -24,7 +24,8 @@ pytestmark = pytest.mark.end_to_end
 COMMAND = [sys.executable, "-c", "from continuous_gtfs.cli import main; main()"]
 # A schedule, vehicle positions and trip updates, of production and of QA.
 PUBLICATIONS = 6
-TIMEOUT_S = 90
+# Of a machine that is busy with much else.
+TIMEOUT_S = 300
 
 
 @pytest.fixture
@@ -101,16 +102,8 @@ def test_the_demo_publishes_every_feed_ends_on_ctrl_c_and_leaves_only_its_state(
     assert [path for path in kept for token in tokens if token.encode() in path.read_bytes()] == []
 
 
-def test_too_short_a_demo_is_no_success_and_says_what_is_missing(state: Path) -> None:
-    log, out = state.with_name("demo.log"), state.with_name("out.json")
-    arguments = ("--state", str(state), "--port-base", str(free_base()), "--json", str(out), "--for", "0.5")
-    assert start("demo", *arguments, log=log).wait(TIMEOUT_S) == 1
-    assert "failed: not published in" in log.read_text()
-    assert "production/schedule" in json.loads(out.read_text())["failures"][0]
-
-
 def test_a_dead_process_ends_the_demo_with_its_name_and_its_last_word(state: Path) -> None:
-    log = state.with_name("demo.log")
+    log, out = state.with_name("demo.log"), state.with_name("out.json")
     broken = state.with_name("broken_agency")
     broken.mkdir()
     (broken / "__init__.py").write_text("")
@@ -118,8 +111,13 @@ def test_a_dead_process_ends_the_demo_with_its_name_and_its_last_word(state: Pat
     (broken / "schedule.py").write_text("raise RuntimeError('this agency is broken')\n")
     (broken / "realtime.py").write_text("from continuous_gtfs.agencies.sound_transit.realtime import STEPS\n")
     environment = {"CONTINUOUS_GTFS_AGENCY": "broken_agency", "PYTHONPATH": str(state.parent)}
-    demo = start("demo", "--state", str(state), "--port-base", str(free_base()), log=log, environment=environment)
-    assert demo.wait(TIMEOUT_S) == 1
+    arguments = ("--state", str(state), "--port-base", str(free_base()), "--json", str(out))
+    demo = start("demo", *arguments, log=log, environment=environment)
+    try:
+        assert demo.wait(TIMEOUT_S) == 1
+    finally:
+        demo.kill()
     (line,) = [line for line in log.read_text().splitlines() if line.startswith("failed: ")]
     assert "code-schedule" in line
     assert "this agency is broken" in line
+    assert json.loads(out.read_text())["failures"] == [line.removeprefix("failed: ")]
