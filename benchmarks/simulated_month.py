@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -113,20 +113,30 @@ class Month:
     def day(self, number: int) -> Day:
         day = Day(number=number + 1)
         began = time.monotonic()
-        for hour in range(24):
-            self._hour(self.begin + timedelta(days=number, hours=hour), day)
+        with ThreadPoolExecutor(2) as beside:
+            passed: Future[None] | None = None
+            for hour in range(24):
+                at = self.begin + timedelta(days=number, hours=hour)
+                self._hour(at, day, beside)
+                if passed:
+                    passed.result()
+                # The next hour does not wait for the maintenance, nor the maintenance for it.
+                passed = beside.submit(self._maintain, at + HOUR + MAINTENANCE_AT, day)
+        assert passed is not None
+        passed.result()
         day.seconds = time.monotonic() - began
         day.database = database_sizes(self.engine)
         day.store = self.worker.submit(_store_size, *self.urls).result()
         return day
 
-    def _hour(self, hour: datetime, day: Day) -> None:
+    def _hour(self, hour: datetime, day: Day, beside: ThreadPoolExecutor) -> None:
         is_faulty = hour.hour % FAULT_EVERY_HOURS == 0
         has_schedule = hour.hour == 12 and (day.number - 1) % SCHEDULE_EVERY_DAYS == 0
         files = self.updates if hour.hour == FULL_HOUR else FEW_FILES
         written = self.worker.submit(_write_hour, *self.urls, hour, files, has_schedule=has_schedule)
         before = self.rows.newest()
         copies = max(1, round(self.updates / self.template.updates))
+        rewritten = beside.submit(self.rows.rewrite, copies)
         self.rows.write("update", hour, copies=copies, apart_s=self.template.updates * CADENCE_S)
         self.rows.write("quarter", hour, copies=4, apart_s=900)
         self.rows.write("hourly", hour, copies=1, apart_s=0)
@@ -135,12 +145,11 @@ class Month:
         if has_schedule:
             self.rows.write("schedule", hour, copies=1, apart_s=0)
         self.rows.rewrite_new(before)
-        self.rows.rewrite(copies)
         new = self.rows.run_ids(before["runs"])
         write_logs(self.logs, new)
         day.runs += len(new)
         day.files_s += written.result()
-        self._maintain(hour + HOUR + MAINTENANCE_AT, day)
+        rewritten.result()
 
     def _maintain(self, now: datetime, day: Day) -> None:
         report = maintain(self.instance, self.artifacts, Retention(), now=now.timestamp())
