@@ -35,7 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "agencies": PURE - {"agencies"},
     "defs": PURE,
     "definitions": {"defs"} | PURE,
-    "instance": set(),
+    "instance": {"artifacts", "errors"},
     "testing": {"gtfs", "pipeline"} | FOUNDATION,
     "testing_realtime": {"testing", "realtime", "gtfs", "pipeline"} | FOUNDATION,
     "simulator": PURE,

@@ -6,6 +6,7 @@ to the process that made it: a forked run must not share a connection with its p
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import threading
@@ -56,6 +57,12 @@ def client() -> Any:
                     "`gcloud auth application-default login`"
                 ) from error
     return _clients[name]
+
+
+def preload() -> None:
+    """Import the client library, for a process whose forks will need it: a fifth of a second of each otherwise."""
+    for name in ("google.auth.transport.requests", "google.cloud.storage.retry", "google_crc32c"):
+        importlib.import_module(name)
 
 
 def once() -> dict[str, Any]:

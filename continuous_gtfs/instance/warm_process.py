@@ -134,6 +134,8 @@ class _Server:
 def _load(modules: Sequence[str]) -> ModuleType:
     for name in (*modules, *_ALSO):
         importlib.import_module(name)
+    if any(value.startswith("gs://") for value in os.environ.values()):
+        importlib.import_module("continuous_gtfs.artifacts.gcs_client").preload()
     return importlib.import_module("continuous_gtfs.instance.forked_run")
 
 
