@@ -6,6 +6,7 @@ what only the demo needs. The commands on feeds lie in modules of their own.
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import sys
@@ -271,6 +272,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail(str(error), USER_ERROR)
     except ContinuousGtfsError as error:
         _fail(str(error), FAILED)
+    except OSError as error:
+        # Looking for a file by a name that no file can have; all else is no mistake of the user's.
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        _fail(f"the name of a file is too long: {str(error.filename)[:100]}...", USER_ERROR)
     except (click.Abort, KeyboardInterrupt):
         raise SystemExit(130) from None
     finally:

@@ -61,6 +61,31 @@ def test_what_a_user_did_wrong_is_one_line_that_names_it(
     assert error.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a" * 5000,
+        "a/" * 3000,
+        "../\x1b[31m\u202e.zip",
+        "a\nerror: forged",
+        "\udcff",
+        "C:\\con.zip",
+        "\x9b2J",
+        "~/../..",
+    ],
+)
+@pytest.mark.parametrize("command", [["digest"], ["validate"], ["diff", "."], ["schedule", "sound_transit", "--input"]])
+def test_whatever_a_file_is_called_the_error_is_one_line_that_moves_nothing(
+    command: list[str], name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, error = fails([*command, f"schedule={name}" if command[-1] == "--input" else name], capsys)
+    assert code == 2
+    assert error[:-1].isprintable()
+    assert error.startswith("error: ")
+    assert error.count("error: ") <= 2
+    assert len(error) < 2100
+
+
 def test_an_unknown_agency_is_one_line_that_names_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

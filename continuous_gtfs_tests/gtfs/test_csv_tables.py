@@ -57,6 +57,13 @@ def test_marks_are_written_only_where_a_value_needs_them() -> None:
     assert write_table(table) == (b'a,"b,c"\nplain,1\n"a,b",1\n"say ""x""",1\n"two\nlines",1\n padded ,1\n')
 
 
+@pytest.mark.parametrize(
+    "cell", ["=1+1", "=cmd|'/c calc'!A1", "+1", "-1", "@SUM(A1)", "\t=1", "<b>", "\u202e", "\x1b[31m"]
+)
+def test_what_a_spreadsheet_or_a_terminal_would_obey_stays_in_a_feed_as_it_came(cell: str) -> None:
+    assert write_table(parse_table(f"a,b\n{cell},x\n".encode(), "t.txt")) == f"a,b\n{cell},x\n".encode()
+
+
 def test_a_row_longer_than_a_block_of_the_parser_is_read() -> None:
     long = "x" * 9_000_000
     table = parse_table(f"a,b\n1,{long}\n2,y\n".encode(), "t.txt")

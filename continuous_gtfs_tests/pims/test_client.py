@@ -110,6 +110,28 @@ def test_one_deadline_holds_for_the_whole_request(script: Sequence[Piece]) -> No
     assert "0.2 s" in outcome.reason
 
 
+@pytest.mark.parametrize(
+    "script",
+    [
+        [b"HTTP/1.1 200 OK\r\n" + b"X-Pad: " + b"x" * 200_000 + b"\r\n\r\n"],
+        [b"HTTP/1.1 200 OK\r\n" + b"X-Pad: xxxxxxxxxx\r\n" * 20_000 + b"\r\n"],
+        [b"HTTP/1.1 200 " + b"x" * 200_000 + b"\r\n\r\n"],
+        [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;" + b"x" * 200_000 + b"\r\na\r\n0\r\n\r\n"],
+    ],
+    ids=["header", "headers", "reason", "extension of a chunk"],
+)
+def test_a_head_without_end_is_no_answer(script: Sequence[Piece]) -> None:
+    outcome = could_not_tell(fetch_from(script)[0])
+    assert outcome.kind in ("bad_response", "truncated")
+    assert len(outcome.reason) < 200
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", 'feed.zip"; filename="C:\\con', "=cmd|'/c calc'!A1.zip"])
+def test_what_the_vendor_calls_the_file_is_of_no_account(name: str) -> None:
+    outcome, _ = fetch_from([response(headers=f'Content-Disposition: attachment; filename="{name}"', body=b"feed")])
+    assert outcome == Body(b"feed")
+
+
 def test_a_vendor_that_hangs_up_is_unreachable() -> None:
     outcome = could_not_tell(fetch_from([])[0])
     assert (outcome.kind, outcome.is_permanent) == ("unreachable", False)
