@@ -64,7 +64,7 @@ def tell(day: Day) -> None:
 
 
 def print_month(days: Sequence[Day], seconds: float) -> None:
-    shown = [day for day in days if day.number in (1, 2, 3, 5, 10, 14) or day.number >= FULL_FROM_DAY - 1]
+    shown = [day for day in days if day.number in (1, 2, 3, 5, 10) or day.number >= FULL_FROM_DAY - 2]
     large = [table.name for table in days[-1].database.tables[:5]]
     print_table(
         "What there is at the end of each day, MB",
@@ -117,7 +117,7 @@ def is_flat(days: Sequence[Day]) -> bool:
     for what, sizes in {
         "database": [[day.database.size for day in part] for part in (first, last)],
         "stores": [[day.store.passing for day in part if day.store] for part in (first, last)],
-        "files": [[day.store.files - day.store.kept_files for day in part if day.store] for part in (first, last)],
+        "files": [[day.store.files for day in part if day.store] for part in (first, last)],
         "folders": [[day.store.folders for day in part if day.store] for part in (first, last)],
     }.items():
         growth = statistics.mean(sizes[1]) / statistics.mean(sizes[0]) - 1

@@ -39,16 +39,17 @@ KEPT_SCHEDULE_VERSIONS = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """Of both stores together: what is kept for good, and the rest, in bytes; all files and folders.
+    """Of both stores together: what is kept for good and the rest, in bytes, and files and folders of the rest.
 
     Attributes:
         kept: Packs, and schedule versions with what was made of them.
         passing: Everything else: small files of hours that are not packed, published versions, sidecars, pointers.
+        files: Of what is passing.
+        folders: Those that hold nothing that is kept.
     """
 
     kept: int
     passing: int
-    kept_files: int
     files: int
     folders: int
 
@@ -130,23 +131,25 @@ class Stores:
 
     def size(self) -> Size:
         """Counted file by file, each by the blocks that it takes."""
-        kept = passing = kept_files = files = folders = 0
+        kept = passing = files = 0
+        folders: set[Path] = set()
+        of_kept: set[Path] = set()
         schedules = {version.body_digest for version in self._archive.unpacked(self._environment, "schedule")}
         for url in dict.fromkeys((self._artifacts.archive_url, self._artifacts.published_url)):
             store = open_store(url)
             assert isinstance(store, LocalStore)
             for path in store.root.rglob("*"):
                 if path.is_dir():
-                    folders += 1
+                    folders.add(path)
                     continue
-                files += 1
                 taken = path.stat().st_blocks * 512
                 if _is_for_good(path.relative_to(store.root).as_posix(), schedules):
                     kept += taken
-                    kept_files += 1
+                    of_kept.update(path.parents)
                 else:
                     passing += taken
-        return Size(kept=kept, passing=passing, kept_files=kept_files, files=files, folders=folders)
+                    files += 1
+        return Size(kept=kept, passing=passing, files=files, folders=len(folders - of_kept))
 
     def _update(self, name: str, feed: _Feed, at: datetime) -> None:
         feed.message.header.timestamp = int(at.timestamp())
