@@ -105,3 +105,13 @@ def test_each_kind_of_other_block_is_known() -> None:
     assert found == set(OTHER_BLOCKS)
     for (_, language), path in OTHER_BLOCKS.items():
         assert not path or f'"{language}"' in (TESTS / path).read_text(), path
+
+
+def test_each_line_of_what_is_defended_names_a_test_that_is_there() -> None:
+    section = documents.OPERATIONS.read_text().partition("\n## Security\n")[2].partition("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| ")][2:]
+    assert len(rows) > 15
+    for row in rows:
+        file, _, name = row.removesuffix(" |").rpartition("| ")[2].strip("`").partition("::")
+        tree = ast.parse((TESTS / file).read_text())
+        assert name in {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}, row

@@ -94,17 +94,19 @@ def after_failures(deployment: Deployment) -> dict[str, bytes]:
             **files(platform.state),
             **command_lines(),
             "alerts": json.dumps(deployment.alerts.bodies).encode(),
-            "status": said_by_the_command(),
+            "status": said_by_a_command("status"),
+            "metrics": said_by_a_command("metrics", "--textfile", str(platform.state / "all.prom"))
+            + (platform.state / "all.prom").read_bytes(),
         }
     finally:
         fails.unlink(missing_ok=True)
         deployment.clear_faults()
 
 
-def said_by_the_command() -> bytes:
-    command = [Path(sys.executable).with_name("continuous-gtfs"), "status"]
+def said_by_a_command(*arguments: str) -> bytes:
+    command = [Path(sys.executable).with_name("continuous-gtfs"), *arguments]
     done = subprocess.run(command, capture_output=True, timeout=120)
-    assert done.returncode == 1, done.stderr
+    assert done.returncode in (0, 1), done.stderr
     return done.stdout + done.stderr
 
 
@@ -114,6 +116,7 @@ def test_no_secret_is_in_anything_that_is_kept_shown_or_sent(
     assert b"vendor_answers" in after_failures["database"], "the dump has nothing of what happened"
     assert b"told to fail" in b"".join(text for place, text in after_failures.items() if "interface" in place)
     assert b"vendor_answers" in after_failures["status"]
+    assert b"continuous_gtfs_database_up" in after_failures["metrics"]
     for part in (".log", ".manifest.json", "/cmdline", "archive/", "published/"):
         assert any(part in place for place in after_failures), f"nothing was found of {part}"
     assert {"PIMS_QA_TOKEN@latest", "ALERT_HOOK@latest"} <= set(deployment.secrets.reads)
