@@ -19,7 +19,8 @@ from continuous_gtfs.artifacts.opening import open_store
 from continuous_gtfs.demo import commands
 from continuous_gtfs.demo.settings import project_folder
 from continuous_gtfs_tests.chaos import invariants
-from continuous_gtfs_tests.chaos.observer import EDITIONS, REALTIME, SCHEDULES, Observer
+from continuous_gtfs_tests.chaos.busy_agency.feeds import EDITIONS_VARIABLE
+from continuous_gtfs_tests.chaos.observer import EDITIONS, Observer
 from continuous_gtfs_tests.chaos.stages import Kill
 from continuous_gtfs_tests.chaos.stops import sitecustomize
 from continuous_gtfs_tests.chaos.supervised import SupervisedPlatform, is_running
@@ -85,6 +86,7 @@ class Campaign:
         seed: Of the plan; kept with what was found.
         schedule_every_s: How often the vendor has a new schedule; only on demand when None.
         names: Which processes there are.
+        editions: Of which the agency has feeds.
         environment: Further settings of the processes.
     """
 
@@ -95,10 +97,12 @@ class Campaign:
         seed: int,
         schedule_every_s: float | None = SCHEDULE_EVERY_S,
         names: Sequence[str] = commands.ALL,
+        editions: Sequence[str] = EDITIONS,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.timeline = Timeline()
         self.round = Round(seed)
+        self.editions = tuple(editions)
         self._folder = state / "chaos"
         for name in ("armed", "held"):
             (self._folder / name).mkdir(parents=True, exist_ok=True)
@@ -111,17 +115,18 @@ class Campaign:
             names=names,
             environment={
                 "CONTINUOUS_GTFS_AGENCY": "continuous_gtfs_tests.chaos.busy_agency",
+                EDITIONS_VARIABLE: " ".join(self.editions),
                 "PYTHONPATH": os.pathsep.join(paths),
                 sitecustomize.FOLDER: str(self._folder),
                 **(environment or {}),
             },
         )
-        self.vendor = Vendor(self.platform.url(commands.SIMULATOR))
+        self.vendor = Vendor(self.platform.url(commands.SIMULATOR), self.editions)
         published = self.platform.environment["CONTINUOUS_GTFS_PUBLISHED"]
         self.store = LocalStore(Path(published))
         self._archive_url = self.platform.environment["CONTINUOUS_GTFS_ARCHIVE"]
         host = self.platform.url(commands.PUBLISHED).removeprefix("http://")
-        self.observer = Observer(Path(published), host, self.timeline)
+        self.observer = Observer(Path(published), host, self.timeline, self.editions)
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -130,7 +135,11 @@ class Campaign:
             stack.enter_context(self.platform)
             stack.enter_context(self.vendor)
             stack.enter_context(self.observer.watching())
-            self.wait(lambda: all(map(self.observer.live, (*REALTIME, *SCHEDULES))), 120, "a first publication of all")
+            self.wait(
+                lambda: all(map(self.observer.live, (*self.observer.realtime, *self.observer.schedules))),
+                120,
+                "a first publication of all",
+            )
             yield
         for line in invariants.orphans(str(self._folder)):
             self.timeline.broken(line)
@@ -155,7 +164,7 @@ class Campaign:
         if not struck:
             return f"{', '.join(kill.stage for kill in kills)}: not reached"
         at = time.time()
-        schedules = {edition: self.vendor.schedule_now(edition) for edition in EDITIONS}
+        schedules = self.vendor.schedules_now()
         told = "; ".join(f"{', '.join(killed.victims)} at {killed.stage}" for killed in struck)
         limit_s = RECOVERS_WITHIN_S
         realtime_s = self.wait(lambda: self.is_realtime_after(at), limit_s, f"realtime after the kill of {told}")
@@ -179,7 +188,7 @@ class Campaign:
             self._arm(stage)
         while left:
             if any(kill.pipeline == "schedule" for kill in left.values()):
-                self.vendor.new_schedule(EDITIONS[self.round.seed % 2])
+                self.vendor.new_schedule(self.editions[self.round.seed % len(self.editions)])
             deadline = time.monotonic() + REACHED_WITHIN_S
             while (killed := self._strike_one(left)) is None and time.monotonic() < deadline:
                 time.sleep(POLL_S)
@@ -216,13 +225,13 @@ class Campaign:
 
     def is_realtime_after(self, at: float) -> bool:
         """Whether what is live of every realtime feed was made by the vendor after ``at``."""
-        return all(self.observer.header(name) > at for name in REALTIME)
+        return all(self.observer.header(name) > at for name in self.observer.realtime)
 
     def are_live(self, schedules: dict[str, int]) -> bool:
         """Whether these schedule versions, or newer ones, are live."""
         return all(
             self.vendor.schedule_live(edition, self.observer.live(name)) >= schedules[edition]
-            for edition, name in zip(EDITIONS, SCHEDULES, strict=True)
+            for edition, name in zip(self.editions, self.observer.schedules, strict=True)
         )
 
     def end(self) -> None:
@@ -230,27 +239,27 @@ class Campaign:
         at = time.time()
         self.wait(self.platform.is_up, RECOVERS_WITHIN_S, "every process up")
         self.wait(lambda: self.is_realtime_after(at), RECOVERS_WITHIN_S, "realtime at the end")
-        schedules = {edition: self.vendor.schedule_now(edition) for edition in EDITIONS}
+        schedules = self.vendor.schedules_now()
         self.wait(lambda: self.are_live(schedules), RECOVERS_WITHIN_S, "the newest schedules live at the end")
         self.platform.kill([commands.SIMULATOR])
         with self.instance() as instance:
             archive = Archive(open_store(self._archive_url))
 
             def is_quiet() -> bool:
-                lost = invariants.nothing_is_lost(archive, self.store)
+                lost = invariants.nothing_is_lost(archive, self.store, self.editions)
                 return not invariants.unfinished(instance) and next(lost, None) is None
 
             self.wait(is_quiet, QUIET_WITHIN_S, "no run under way, and the newest of everything live")
             for line in invariants.unfinished(instance):
                 self.timeline.broken(line)
             checks: Sequence[Iterator[str]] = [
-                invariants.archive_is_whole(archive, instance),
-                invariants.nothing_is_lost(archive, self.store),
-                invariants.publications_are_whole(self.store),
-                invariants.nothing_is_published_twice(instance),
+                invariants.archive_is_whole(archive, instance, self.editions),
+                invariants.nothing_is_lost(archive, self.store, self.editions),
+                invariants.publications_are_whole(self.store, self.editions),
+                invariants.nothing_is_published_twice(instance, self.editions),
                 invariants.no_run_is_stuck(instance, STUCK_AFTER_S),
                 invariants.no_slot_is_held(instance),
-                invariants.sensors_tick(instance),
+                invariants.sensors_tick(instance, self.editions),
                 invariants.nothing_is_left_over(self.store, open_store(self._archive_url)),
                 iter(self.observer.unnamed()),
                 iter(self.observer.came_back()),
@@ -258,7 +267,7 @@ class Campaign:
             ]
             for line in itertools.chain.from_iterable(checks):
                 self.timeline.broken(line)
-            self.round.figures = invariants.count_runs(instance) | {
+            self.round.figures = invariants.count_runs(instance, self.editions) | {
                 "looks at files that had changed": self.observer.looks["file"],
                 "looks over HTTP that had changed": self.observer.looks["http"],
             }

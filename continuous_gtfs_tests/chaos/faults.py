@@ -23,7 +23,6 @@ from pathlib import Path
 from continuous_gtfs.demo import commands
 from continuous_gtfs_tests.chaos.campaign import Campaign
 from continuous_gtfs_tests.chaos.loudness import Loudness
-from continuous_gtfs_tests.chaos.observer import EDITIONS
 
 RECOVERS_WITHIN_S = 180.0
 SMALL_DISK = "96m"
@@ -50,7 +49,7 @@ class Fault:
 
 def hold(campaign: Campaign, fault: Fault) -> str:
     """Set it, hold it, take it away, wait until all is well; notes what was seen of it. Gives a line on it."""
-    loudness = Loudness(campaign.platform.state / "logs")
+    loudness = Loudness(campaign.platform.state / "logs", campaign.editions)
     campaign.timeline.note("fault", f"{fault.name} begins")
     with fault.set(campaign):
         time.sleep(fault.held_s / 2)
@@ -61,7 +60,7 @@ def hold(campaign: Campaign, fault: Fault) -> str:
     campaign.timeline.note("fault", f"{fault.name} is over")
     if fault.has_schedules:
         _new_schedules(campaign)
-    schedules = {edition: campaign.vendor.schedule_now(edition) for edition in EDITIONS}
+    schedules = campaign.vendor.schedules_now()
     what = f"recovery after: {fault.name}"
     realtime_s = campaign.wait(lambda: campaign.is_realtime_after(at), RECOVERS_WITHIN_S, f"realtime: {what}")
     rest_s = campaign.wait(lambda: campaign.are_live(schedules), RECOVERS_WITHIN_S, f"schedule: {what}")
@@ -78,7 +77,7 @@ def hold(campaign: Campaign, fault: Fault) -> str:
 
 
 def _new_schedules(campaign: Campaign) -> None:
-    for edition in EDITIONS:
+    for edition in campaign.editions:
         with contextlib.suppress(OSError):
             campaign.vendor.new_schedule(edition)
 
@@ -148,7 +147,7 @@ def _reset_all(server: socket.socket, is_over: threading.Event) -> None:
 
 @contextmanager
 def _vendor_fault(kind: str, campaign: Campaign) -> Iterator[None]:
-    for edition in EDITIONS:
+    for edition in campaign.editions:
         for feed in ("schedule", "vehicle_positions", "trip_updates"):
             campaign.vendor.set_fault(edition, feed, kind)
     try:

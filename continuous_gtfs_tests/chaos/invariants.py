@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import psutil
 from dagster import AssetKey, AssetMaterialization, DagsterInstance, DagsterRunStatus, EventLogRecord
@@ -22,7 +22,7 @@ from continuous_gtfs.artifacts.store import Store
 from continuous_gtfs.defs import keys
 from continuous_gtfs.defs.cursor import Cursor
 from continuous_gtfs.errors import ContinuousGtfsError
-from continuous_gtfs_tests.chaos.observer import EDITIONS, REALTIME_FEEDS
+from continuous_gtfs_tests.chaos.observer import REALTIME_FEEDS
 
 FEEDS = {"schedule": ("schedule",), "realtime": REALTIME_FEEDS}
 LEFTOVER_AFTER_S = 150.0
@@ -33,9 +33,9 @@ def publication_of(edition: str, feed: str) -> str:
     return names.schedule_publication(edition) if feed == "schedule" else names.realtime_publication(edition, feed)
 
 
-def archive_is_whole(archive: Archive, instance: DagsterInstance) -> Iterator[str]:
+def archive_is_whole(archive: Archive, instance: DagsterInstance, editions: Sequence[str]) -> Iterator[str]:
     """Every version has its bytes; every version that was reported or asked for is archived."""
-    for edition in EDITIONS:
+    for edition in editions:
         for feed in ("schedule", *REALTIME_FEEDS):
             known = {version.version_id: version for version in archive.versions(edition, feed)}
             for version in known.values():
@@ -59,9 +59,9 @@ def archive_is_whole(archive: Archive, instance: DagsterInstance) -> Iterator[st
             yield from (f"{edition}/{feed}: a run asks for {each}, which is not archived" for each in asked - {*known})
 
 
-def nothing_is_lost(archive: Archive, store: LocalStore) -> Iterator[str]:
+def nothing_is_lost(archive: Archive, store: LocalStore, editions: Sequence[str]) -> Iterator[str]:
     """The newest archived version of each feed is live, or something newer is."""
-    for edition in EDITIONS:
+    for edition in editions:
         for feed in ("schedule", *REALTIME_FEEDS):
             live = Publisher(store).current(publication_of(edition, feed))
             versions = archive.versions(edition, feed)
@@ -77,9 +77,9 @@ def nothing_is_lost(archive: Archive, store: LocalStore) -> Iterator[str]:
                 yield f"{edition}/{feed}: {newest.version_id} is lost: {inputs['version_id']} is live"
 
 
-def publications_are_whole(store: LocalStore) -> Iterator[str]:
+def publications_are_whole(store: LocalStore, editions: Sequence[str]) -> Iterator[str]:
     """Each stable object is that of its manifest, and everything a manifest names is there with its digest."""
-    for edition in EDITIONS:
+    for edition in editions:
         for feed in ("schedule", *REALTIME_FEEDS):
             name = publication_of(edition, feed)
             live = Publisher(store).current(name)
@@ -98,9 +98,9 @@ def publications_are_whole(store: LocalStore) -> Iterator[str]:
                             yield f"{name}: {path} has digest {digest[:12]} and its manifest says {item.sha256[:12]}"
 
 
-def nothing_is_published_twice(instance: DagsterInstance) -> Iterator[str]:
+def nothing_is_published_twice(instance: DagsterInstance, editions: Sequence[str]) -> Iterator[str]:
     """By the event log: a label was made live once; the same one again is told as unchanged."""
-    for edition in EDITIONS:
+    for edition in editions:
         for feed in ("schedule", *REALTIME_FEEDS):
             key = (
                 keys.published_schedule_key(edition)
@@ -141,11 +141,11 @@ def no_slot_is_held(instance: DagsterInstance) -> Iterator[str]:
             yield f"pool {pool}: slots of {busy} are claimed, {len(info.pending_steps)} steps wait"
 
 
-def sensors_tick(instance: DagsterInstance) -> Iterator[str]:
+def sensors_tick(instance: DagsterInstance, editions: Sequence[str]) -> Iterator[str]:
     """Each sensor has ticked well lately and its cursor can be read."""
     found = {state.instigator_name: state for state in instance.all_instigator_state()}
     for pipeline, feeds in FEEDS.items():
-        for edition in EDITIONS:
+        for edition in editions:
             name = names.sensor_name(pipeline, edition)
             state = found.get(name)
             if state is None:
@@ -221,14 +221,14 @@ def version_of(materialization: AssetMaterialization) -> str:
     return str(materialization.metadata["version_id"].value)
 
 
-def count_runs(instance: DagsterInstance) -> dict[str, int]:
+def count_runs(instance: DagsterInstance, editions: Sequence[str]) -> dict[str, int]:
     statuses = Counter(run.status for run in instance.get_runs())
     return {
         "runs": sum(statuses.values()),
         "runs that failed": statuses[DagsterRunStatus.FAILURE],
         "reports that were cut in two and made again": sum(
             half_reported(instance, edition, feed, version)
-            for edition in EDITIONS
+            for edition in editions
             for feed in ("schedule", *REALTIME_FEEDS)
             for version, n in reports_of(instance, edition, feed).items()
             if n > 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from dagster import AssetCheckKey, DagsterInstance, DagsterRunStatus, RunsFilter
@@ -10,7 +11,7 @@ from dagster._core.scheduler.instigation import TickStatus
 
 from continuous_gtfs import names
 from continuous_gtfs.defs import keys
-from continuous_gtfs_tests.chaos.observer import EDITIONS, REALTIME_FEEDS
+from continuous_gtfs_tests.chaos.observer import REALTIME_FEEDS
 
 _WORDS = ("ERROR", "Traceback", "WARNING")
 
@@ -18,7 +19,8 @@ _WORDS = ("ERROR", "Traceback", "WARNING")
 class Loudness:
     """Counts what is told from now on. The logs are read from where they end now."""
 
-    def __init__(self, logs: Path) -> None:
+    def __init__(self, logs: Path, editions: Sequence[str]) -> None:
+        self._editions = editions
         self._since = time.time()
         self._sizes = {path: path.stat().st_size for path in logs.glob("*.log")}
 
@@ -47,7 +49,7 @@ class Loudness:
 
     def _failed_checks(self, instance: DagsterInstance) -> int:
         found = 0
-        for edition in EDITIONS:
+        for edition in self._editions:
             for feed in ("schedule", *REALTIME_FEEDS):
                 key = AssetCheckKey(keys.pims_key(edition, feed), names.VENDOR_ANSWERS_CHECK)
                 for record in instance.event_log_storage.get_asset_check_execution_history(key, limit=50):

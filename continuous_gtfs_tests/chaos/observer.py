@@ -14,7 +14,7 @@ import json
 import threading
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,9 +29,6 @@ from continuous_gtfs_tests.chaos.timeline import Timeline
 
 EDITIONS = ("production", "qa")
 REALTIME_FEEDS = ("vehicle_positions", "trip_updates")
-REALTIME = tuple(names.realtime_publication(e, f) for e in EDITIONS for f in REALTIME_FEEDS)
-SCHEDULES = tuple(names.schedule_publication(e) for e in EDITIONS)
-STABLE = (*(f"{name}.{x}" for name in REALTIME for x in ("pb", "json")), *(f"{name}.zip" for name in SCHEDULES))
 FILES_EVERY_S = 0.01
 URLS_EVERY_S = 0.5
 
@@ -52,9 +49,15 @@ class Observer:
         published: The folder that is served.
         host: Of the static server.
         timeline: Takes what is seen and what is broken.
+        editions: Whose feeds are published.
     """
 
-    def __init__(self, published: Path, host: str, timeline: Timeline) -> None:
+    def __init__(self, published: Path, host: str, timeline: Timeline, editions: Sequence[str] = EDITIONS) -> None:
+        self.realtime = [names.realtime_publication(e, f) for e in editions for f in REALTIME_FEEDS]
+        self.schedules = [names.schedule_publication(e) for e in editions]
+        objects = [f"{name}.{x}" for name in self.realtime for x in ("pb", "json")]
+        manifests = [manifest_key(name) for name in (*self.realtime, *self.schedules)]
+        self._keys = [*objects, *(f"{name}.zip" for name in self.schedules), *manifests]
         self._published = published
         self._host = host
         self._timeline = timeline
@@ -107,9 +110,8 @@ class Observer:
         return found
 
     def _watch_files(self) -> None:
-        keys = [*STABLE, *(manifest_key(name) for name in (*REALTIME, *SCHEDULES))]
         while not self._is_over.wait(FILES_EVERY_S):
-            for key in keys:
+            for key in self._keys:
                 try:
                     status = (self._published / key).stat()
                     if self._inodes.get(key) == (status.st_ino, status.st_mtime_ns):
@@ -121,12 +123,11 @@ class Observer:
                 self._take("file", key, data)
 
     def _ask_for_urls(self) -> None:
-        keys = [*STABLE, *(manifest_key(name) for name in (*REALTIME, *SCHEDULES))]
         tags: dict[str, str] = {}
         while not self._is_over.wait(URLS_EVERY_S):
             connection = http.client.HTTPConnection(self._host, timeout=10)
             try:
-                for key in keys:
+                for key in self._keys:
                     headers = {"If-None-Match": tags[key]} if key in tags else {}
                     connection.request("GET", f"/{key}", headers=headers)
                     response = connection.getresponse()

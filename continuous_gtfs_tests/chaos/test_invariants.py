@@ -16,6 +16,7 @@ from continuous_gtfs.artifacts.local import LocalStore
 from continuous_gtfs.defs.external_assets import version_materialization
 from continuous_gtfs.versions import FeedVersion
 from continuous_gtfs_tests.chaos import invariants
+from continuous_gtfs_tests.chaos.observer import EDITIONS
 
 
 @pytest.fixture
@@ -51,14 +52,16 @@ def report(instance: DagsterInstance, version: FeedVersion) -> None:
 
 def test_a_version_that_is_reported_once_is_nothing_to_tell(instance: DagsterInstance, archive: Archive) -> None:
     report(instance, kept(archive))
-    assert list(invariants.archive_is_whole(archive, instance)) == []
+    assert list(invariants.archive_is_whole(archive, instance, EDITIONS)) == []
 
 
 def test_a_version_that_is_reported_twice_is_told(instance: DagsterInstance, archive: Archive) -> None:
     version = kept(archive)
     report(instance, version)
     report(instance, version)
-    assert list(invariants.archive_is_whole(archive, instance)) == ["qa/trip_updates: 1 was reported 2 times as new"]
+    assert list(invariants.archive_is_whole(archive, instance, EDITIONS)) == [
+        "qa/trip_updates: 1 was reported 2 times as new"
+    ]
 
 
 def test_a_report_that_was_cut_in_two_is_rightly_made_again(instance: DagsterInstance, archive: Archive) -> None:
@@ -67,5 +70,5 @@ def test_a_report_that_was_cut_in_two_is_rightly_made_again(instance: DagsterIns
     with instance.event_log_storage.index_connection() as connection:  # type: ignore[attr-defined]
         connection.execute(text("DELETE FROM asset_event_tags"))
     report(instance, version)
-    assert list(invariants.archive_is_whole(archive, instance)) == []
-    assert invariants.count_runs(instance)["reports that were cut in two and made again"] == 1
+    assert list(invariants.archive_is_whole(archive, instance, EDITIONS)) == []
+    assert invariants.count_runs(instance, EDITIONS)["reports that were cut in two and made again"] == 1

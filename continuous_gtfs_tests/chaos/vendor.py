@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import urllib.request
+from collections.abc import Sequence
 from typing import Any
 
 from continuous_gtfs.artifacts.manifest import Manifest
@@ -16,11 +17,12 @@ LOOKS_EVERY_S = 0.5
 class Vendor:
     """Asks the vendor's control endpoints, and remembers which schedule version had which ETag."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, editions: Sequence[str] = EDITIONS) -> None:
+        self._editions = editions
         self._url = url
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._schedules: dict[str, dict[str, int]] = {edition: {} for edition in EDITIONS}
+        self._schedules: dict[str, dict[str, int]] = {edition: {} for edition in editions}
 
     def __enter__(self) -> Vendor:
         self._thread.start()
@@ -39,9 +41,9 @@ class Vendor:
     def clear_faults(self) -> None:
         self._ask("DELETE", "faults", None)
 
-    def schedule_now(self, edition: str) -> int:
-        """The number of the schedule version that is served."""
-        return self._look()[edition]
+    def schedules_now(self) -> dict[str, int]:
+        """By edition, the number of the schedule version that is served."""
+        return self._look()
 
     def schedule_live(self, edition: str, live: Manifest | None) -> int:
         """The number of the schedule version that a manifest was made from; -1 where that is not known."""
@@ -57,10 +59,10 @@ class Vendor:
 
     def _look(self) -> dict[str, int]:
         editions = self._ask("GET", "state", None)["editions"]
-        for edition in EDITIONS:
+        for edition in self._editions:
             current = editions[edition]["schedule"]["current"]
             self._schedules[edition][current["etag"]] = current["version"]
-        return {edition: int(editions[edition]["schedule"]["current"]["version"]) for edition in EDITIONS}
+        return {edition: int(editions[edition]["schedule"]["current"]["version"]) for edition in self._editions}
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
         request = urllib.request.Request(
