@@ -41,6 +41,12 @@ def operations_lines(title: str) -> list[str]:
     return found
 
 
+def operations_block(words: str) -> str:
+    """The one block of shell lines of docs/operations.md that holds ``words``."""
+    (found,) = [body for body in blocks(OPERATIONS, "bash") if words in body]
+    return found
+
+
 def readme_block(words: str) -> str:
     """The one block of shell lines of the README that holds ``words``."""
     (found,) = [body for body in blocks(README, "bash") if words in body]

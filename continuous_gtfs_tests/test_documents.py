@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ TESTS = Path(__file__).parent
 NAMING: dict[str, Callable[[str], object]] = {
     each.__name__: each
     for each in (
+        documents.operations_block,
         documents.operations_line,
         documents.operations_lines,
         documents.readme_block,
@@ -63,6 +65,24 @@ def run_by_tests() -> set[str]:
 
 def reasons_for(line: str) -> list[str]:
     return [start for start in NOT_RUN if line.startswith(start)]
+
+
+def anchor(title: str) -> str:
+    """What a page's viewer makes of a heading."""
+    return re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
+
+
+def test_each_link_within_the_pages_leads_somewhere() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+            path, _, place = target.partition("#")
+            if "://" in target:
+                continue
+            file = (page.parent / path).resolve() if path else page
+            assert file.exists(), f"{page.name}: {target}"
+            if place and file in PAGES:
+                titles = re.findall(r"^#+ (.+)$", file.read_text(), re.MULTILINE)
+                assert place in map(anchor, titles), f"{page.name}: {target}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

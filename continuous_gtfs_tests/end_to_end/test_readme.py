@@ -1,4 +1,4 @@
-"""The README's commands for developers and operators, as they stand there."""
+"""The README's commands for developers and operators, and where the operations page begins, as they stand there."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from continuous_gtfs.demo.ports import Ports
 from continuous_gtfs.demo.process_tree import end_trees
 from continuous_gtfs_tests.builders import feed_zip, small_feed_files
 from continuous_gtfs_tests.demo.test_run import free_base
-from continuous_gtfs_tests.documents import readme_block
+from continuous_gtfs_tests.documents import operations_block, readme_block
 from continuous_gtfs_tests.end_to_end.deployment import Deployment, wait_for
 from continuous_gtfs_tests.real_data import ROOT
 from continuous_gtfs_tests.realtime.captures import feed_message, trip_update, vehicle
@@ -68,6 +68,16 @@ def test_what_runs_did_is_told_as_the_readme_says(deployment: Deployment) -> Non
     told = shell(runnable(readme_block("continuous-gtfs runs"), state=deployment.platform.state), ROOT)
     assert told.returncode == 0, told.stderr
     assert manifest.facts["run_id"][:8] in told.stdout
+
+
+def test_the_operations_page_is_begun_on_the_demo_as_it_says(deployment: Deployment) -> None:
+    deployment.wait_for_newer(names.schedule_publication("production"), None)
+    here = f"{Path(sys.executable).parent}"
+    block = runnable(operations_block("export PATH"), state=deployment.platform.state).replace("$PWD/.venv/bin", here)
+    told = shell(block, ROOT)
+    # 1 where another test has made something fail.
+    assert told.returncode in (0, 1), told.stderr
+    assert "schedule/production/gtfs: fresh" in told.stdout
 
 
 def test_the_authors_commands_run_without_a_deployment(tmp_path: Path) -> None:
@@ -119,7 +129,7 @@ def test_dagster_dev_runs_from_the_root_beside_the_services(tmp_path: Path) -> N
             wait_for(lambda: locations(port) == {"schedule", "realtime"}, what="both locations loaded")
             publisher = Publisher(LocalStore(tmp_path / "published"))
             for name in (names.schedule_publication("qa"), names.realtime_publication("qa", "trip_updates")):
-                assert wait_for(lambda n=name: publisher.current(n), what=f"{name} published")
+                assert wait_for(lambda n=name: publisher.current(n), what=f"{name} published", timeout_s=240)
 
 
 def locations(port: int) -> set[str]:
