@@ -105,6 +105,7 @@ def _vendor_down(campaign: Campaign) -> Iterator[None]:
         yield
     finally:
         campaign.platform.revive(commands.SIMULATOR)
+        campaign.wait(campaign.vendor.answers, 60, "the vendor up again")
 
 
 @contextmanager
@@ -256,7 +257,8 @@ def cloud_storage_stopped(pid: int) -> Fault:
         finally:
             os.kill(pid, signal.SIGCONT)
 
-    return Fault("Cloud Storage stopped", 30, stopped)
+    # A stop of half a minute is waited out: what is published is late by that, and nothing has failed.
+    return Fault("Cloud Storage stopped", 90, stopped)
 
 
 ARCHIVE, PUBLISHED = "CONTINUOUS_GTFS_ARCHIVE", "CONTINUOUS_GTFS_PUBLISHED"

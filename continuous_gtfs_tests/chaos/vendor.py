@@ -45,6 +45,14 @@ class Vendor:
         """By edition, the number of the schedule version that is served."""
         return self._look()
 
+    def answers(self) -> bool:
+        """Whether it is there."""
+        try:
+            self._look()
+        except OSError:
+            return False
+        return True
+
     def schedule_live(self, edition: str, live: Manifest | None) -> int:
         """The number of the schedule version that a manifest was made from; -1 where that is not known."""
         etag = live.facts["inputs"]["schedule"]["etag"] if live is not None else None
