@@ -34,6 +34,7 @@ from continuous_gtfs.artifacts.packing import Packer, PackResult
 from continuous_gtfs.artifacts.packs import hour_of
 from continuous_gtfs.artifacts.unpacked_hours import HOUR, Span, spans_to_pack
 from continuous_gtfs.defs import keys
+from continuous_gtfs.defs.asked_partitions import asked_partitions
 from continuous_gtfs.defs.failures import Retries, failures_explained
 from continuous_gtfs.defs.resources import Artifacts
 from continuous_gtfs.errors import ArchiveCorruptError, UnreadableMessageError
@@ -71,7 +72,9 @@ def archive_assets(environment: str, feeds: Sequence[str], hours: HourlyPartitio
     )
     def archive_realtime(context: AssetExecutionContext, artifacts: Artifacts) -> Iterator[MaterializeResult[None]]:
         wanted = [feed for feed in feeds if keys.archive_key(environment, feed) in context.selected_asset_keys]
-        asked_for = [hours.time_window_for_partition_key(key).start for key in context.partition_keys]
+        with failures_explained(_RETRIES, context.op_execution_context.retry_number):
+            keys_asked_for = asked_partitions(context.partition_keys)
+        asked_for = [hours.time_window_for_partition_key(key).start for key in keys_asked_for]
         packer = Packer(open_store(artifacts.archive_url), ENTITIES)
         unreadable: list[str] = []
         for feed in wanted:

@@ -26,6 +26,7 @@ from continuous_gtfs.agencies.agency import Agency
 from continuous_gtfs.artifacts.opening import open_store
 from continuous_gtfs.artifacts.packs import hour_name, hour_of
 from continuous_gtfs.defs import keys
+from continuous_gtfs.defs.asked_partitions import asked_partitions
 from continuous_gtfs.defs.beta import knowingly_beta
 from continuous_gtfs.defs.failures import Retries, failures_explained
 from continuous_gtfs.defs.past_hours import PastHours
@@ -69,7 +70,8 @@ def replay_asset(
         reports: list[str] = []
         with failures_explained(_RETRIES, context.op_execution_context.retry_number):
             past = PastHours(artifacts, environment, feeds)
-            asked_for = {key: hour_of(hours.time_window_for_partition_key(key).start) for key in context.partition_keys}
+            keys_asked_for = asked_partitions(context.partition_keys)
+            asked_for = {key: hour_of(hours.time_window_for_partition_key(key).start) for key in keys_asked_for}
             today = Replay(
                 environment,
                 steps,

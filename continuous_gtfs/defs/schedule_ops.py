@@ -17,6 +17,7 @@ from dagster._core.definitions.utils import DISALLOWED_NAMES
 from continuous_gtfs import __version__, names
 from continuous_gtfs.artifacts.archive import Archive
 from continuous_gtfs.artifacts.transformed import TransformedFeed, TransformedFeeds
+from continuous_gtfs.defs.asked_partitions import asked_partitions
 from continuous_gtfs.defs.failures import SCHEDULE_RETRIES, failures_explained
 from continuous_gtfs.defs.feeds_in_memory import FEEDS_IN_MEMORY, FeedsInMemory
 from continuous_gtfs.defs.resources import Artifacts
@@ -69,7 +70,8 @@ def read_version_op(environment: str) -> OpDefinition:
     def read_version(context: OpExecutionContext, artifacts: Artifacts) -> InProgress:
         with failures_explained(SCHEDULE_RETRIES, context.retry_number):
             archive = artifacts.archive()
-            versions = [_find(archive, environment, version_id) for version_id in context.partition_keys]
+            asked_for = asked_partitions(context.partition_keys)
+            versions = [_find(archive, environment, version_id) for version_id in asked_for]
             if len(versions) > 1:
                 context.add_output_metadata({"version_ids": [version.version_id for version in versions]})
                 return VersionsInProgress(tuple(versions))

@@ -101,6 +101,16 @@ def test_the_schedule_asks_for_the_past_hour_and_the_run_packs_it(bench: Bench) 
     assert len(result.get_step_success_events()) == 1
 
 
+def test_hours_that_are_named_backwards_are_one_sentence(bench: Bench) -> None:
+    tags = {
+        "dagster/asset_partition_range_start": partition(LAST_HOUR),
+        "dagster/asset_partition_range_end": partition(LAST_HOUR - HOUR),
+    }
+    result = bench.run(location(bench), JOB, tags=tags)
+    assert not result.success
+    assert "name first the one that comes first" in failures_of(result)
+
+
 def test_missed_hours_are_packed_by_one_run_over_the_range(bench: Bench) -> None:
     for hours_ago in (4, 2):
         fill_hour(bench, FEEDS, hour=LAST_HOUR - hours_ago * HOUR)

@@ -107,6 +107,14 @@ def test_one_bad_version_of_a_range_fails_the_run_and_is_named(bench: Bench) -> 
     assert f"{first}: new errors" in str(check.description)
 
 
+def test_a_range_that_is_named_backwards_is_one_sentence(bench: Bench) -> None:
+    first, last = archive(bench, 2, 1)
+    result = run_range(bench, location(bench), last, first, asset_selection=[TRANSFORMED])
+    assert not result.success
+    assert "name first the one that comes first" in failures_of(result)
+    assert bench.artifacts.transformed().load("production", first) is None
+
+
 def test_a_whole_pipeline_over_a_range_publishes_the_newest(bench: Bench) -> None:
     versions = archive(bench, 3, 2, 1)
     result = run_range(bench, location(bench), versions[0], versions[-1])
