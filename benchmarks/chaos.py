@@ -31,7 +31,6 @@ from continuous_gtfs_tests.chaos.campaign import Campaign, Round
 from continuous_gtfs_tests.chaos.stages import STAGES, Kill, alone, bursts
 
 KILLS_A_ROUND = 30
-FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 
 
 def main() -> int:
@@ -49,7 +48,6 @@ def main() -> int:
     parser.add_argument("--faults", action="store_true", help="faults in place of kills")
     parser.add_argument("--fault", default="", help="only faults whose name begins with this")
     parser.add_argument("--cloud", action="store_true", help="faults of a bucket that is the archive")
-    parser.add_argument("--faketime", type=Path, default=FAKETIME, help="libfaketime.so.1, for the clock's faults")
     options = parser.parse_args()
     rounds = _known(options.json)
     if options.faults or options.fault or options.cloud:
@@ -114,12 +112,11 @@ def _surroundings(
         wanted += faults.DISK_FAULTS
     else:
         sys.stdout.write("not done: a full disk, a read-only disk (no right to mount one)\n")
-    if options.faketime.exists():
-        faults.set_clock(state, 0)
-        environment |= faults.clock_settings(options.faketime, state)
+    if (clock := faults.clock_settings(state)) is not None:
+        environment |= clock
         wanted += faults.CLOCK_FAULTS
     else:
-        sys.stdout.write(f"not done: the clock set (no {options.faketime}: Debian's package libfaketime has it)\n")
+        sys.stdout.write("not done: the clock set (no C compiler)\n")
     return environment, wanted
 
 
