@@ -120,6 +120,7 @@ class _Poller:
         self._cursor = cursor
         self._client = client
         self._lock = threading.Lock()
+        self._requests: FeedRequests | None = None
         self._orders: deque[_Order | None] = deque()
         self._has_ended = False
         self._loop = asyncio.new_event_loop()
@@ -157,19 +158,19 @@ class _Poller:
             try:
                 runner.run(self._poll())
             except Exception:
-                # Whoever waited for a tick was told; what is between ticks has no caller.
+                # Whoever waits for a tick is told; what is between ticks has no caller.
                 _log.exception("polling between ticks ended")
 
     async def _poll(self) -> None:
-        requests, error = None, None
+        error = None
         try:
             async with self._client() as client:
                 try:
-                    while (order := await self._next_order(requests)) is not None:
-                        requests = await self._carry_out(order, client, requests)
+                    while (order := await self._next_order()) is not None and await self._carry_out(order, client):
+                        pass
                 finally:
-                    if requests is not None:
-                        await requests.cancel()
+                    if self._requests is not None:
+                        await self._requests.cancel()
         except BaseException as raised:
             error = raised
             raise
@@ -180,32 +181,36 @@ class _Poller:
             for order in left:
                 order.answer.set_exception(error) if error else order.answer.set_result(None)
 
-    async def _carry_out(self, order: _Order, client: PimsClient, requests: FeedRequests | None) -> FeedRequests:
+    async def _carry_out(self, order: _Order, client: PimsClient) -> bool:
+        """Runs a tick; false where it failed, which whoever waits for it is told."""
         polling, cursor = self._polling, self._cursor
         try:
             vendor = order.seams(client)
-            if requests is None:
-                requests = FeedRequests(polling.sources, cursor, vendor, polling.timing)
+            if self._requests is None:
+                self._requests = FeedRequests(polling.sources, cursor, vendor, polling.timing)
             else:
-                requests.begin_tick(vendor)
+                self._requests.begin_tick(vendor)
             result = await tick(
-                requests,
+                self._requests,
                 cursor,
                 vendor,
                 code_version=polling.code_version,
                 process=polling.process,
                 timing=polling.timing,
             )
-            if not requests.go_on:
-                await requests.cancel()
+            if not self._requests.go_on:
+                await self._requests.cancel()
             order.answer.set_result(Ticked(result=result, cursor=cursor.to_json()))
         except BaseException as error:
             order.answer.set_exception(error)
-            raise
-        return requests
+            if not isinstance(error, Exception):
+                raise
+            return False
+        return True
 
-    async def _next_order(self, requests: FeedRequests | None) -> _Order | None:
+    async def _next_order(self) -> _Order | None:
         """The next tick, polling on meanwhile; None where none follows, or nothing is to go on."""
+        requests = self._requests
         if requests is not None and requests.go_on and not self._cursor.is_helpless:
             polling = asyncio.ensure_future(requests.between_ticks())
             waking = asyncio.ensure_future(self._wake.wait())
