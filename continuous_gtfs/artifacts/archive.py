@@ -26,7 +26,7 @@ from continuous_gtfs.artifacts.store import (
     PreconditionFailedError,
     Store,
 )
-from continuous_gtfs.artifacts.together import together
+from continuous_gtfs.artifacts.together import in_turns, together
 from continuous_gtfs.errors import ArchiveCorruptError, StoreError
 from continuous_gtfs.versions import FeedVersion
 
@@ -117,17 +117,15 @@ class Archive:
         Raises:
             ArchiveCorruptError: A record cannot be read, and ``unreadable`` is None.
         """
+        keys = list(self._store.list(f"versions/{environment}/{feed}/"))
         found = []
-        for key in self._store.list(f"versions/{environment}/{feed}/"):
-            try:
-                record = self._read_record(key)
-            except ArchiveCorruptError as error:
-                if unreadable is None:
-                    raise
-                unreadable.append(str(error))
-                continue
-            if record:
+        for record in in_turns(self._store, [partial(self._readable, key) for key in keys]):
+            if isinstance(record, FeedVersion):
                 found.append(record)
+            elif record is not None:
+                if unreadable is None:
+                    raise record
+                unreadable.append(str(record))
         return found
 
     def latest(self, environment: str, feed: str) -> FeedVersion | None:
@@ -186,6 +184,12 @@ class Archive:
             return chosen
 
         return _retrying(attempt, what=key)
+
+    def _readable(self, key: str) -> FeedVersion | ArchiveCorruptError | None:
+        try:
+            return self._read_record(key)
+        except ArchiveCorruptError as error:
+            return error
 
     def _read_record(self, key: str) -> FeedVersion | None:
         try:

@@ -16,11 +16,20 @@ from datetime import datetime
 from functools import partial
 
 from continuous_gtfs.artifacts.archive import Archive
-from continuous_gtfs.artifacts.pack_format import EntityColumns, Name, PackFile, Record, record_name, write_pack
+from continuous_gtfs.artifacts.pack_format import (
+    EntityColumns,
+    Name,
+    PackFile,
+    PublishedSnapshot,
+    Record,
+    record_name,
+    write_pack,
+)
 from continuous_gtfs.artifacts.packs import Packs, hour_name, hour_of, pack_key
 from continuous_gtfs.artifacts.published_snapshots import PublishedSnapshots
 from continuous_gtfs.artifacts.removal import remove_versions
 from continuous_gtfs.artifacts.store import Store
+from continuous_gtfs.artifacts.together import in_turns
 from continuous_gtfs.errors import ArchiveCorruptError, StoreError
 from continuous_gtfs.versions import FeedVersion
 
@@ -151,24 +160,36 @@ class Packer:
 
     def _small(self, environment: str, feed: str, hour: datetime, versions: Iterable[FeedVersion]) -> _Small:
         small = _Small()
-        for version in versions:
-            # One snapshot that is lost must not keep the others of the hour from being packed.
-            try:
-                self._archive.read(version)
-            except ArchiveCorruptError as error:
+        known = list(versions)
+        # One snapshot that is lost must not keep the others of the hour from being packed.
+        wrong = in_turns(self._store, [partial(self._what_is_wrong, version) for version in known])
+        for version, error in zip(known, wrong, strict=True):
+            if error is not None:
                 small.unreadable.append(str(error))
             else:
                 small.add(version, partial(self._archive.read, version))
-        for key in self._published.keys(environment, feed, hour):
-            try:
-                found = self._published.read(key)
-            except ArchiveCorruptError as error:
-                small.unreadable.append(str(error))
-                continue
-            if found is not None:
-                small.add(found[0], partial(self._read_published, key))
+        keys = self._published.keys(environment, feed, hour)
+        for key, found in zip(keys, in_turns(self._store, [partial(self._record, key) for key in keys]), strict=True):
+            if isinstance(found, ArchiveCorruptError):
+                small.unreadable.append(str(found))
+            elif found is not None:
+                small.add(found, partial(self._read_published, key))
                 small.publication_keys.append(key)
         return small
+
+    def _what_is_wrong(self, version: FeedVersion) -> ArchiveCorruptError | None:
+        try:
+            self._archive.read(version)
+        except ArchiveCorruptError as error:
+            return error
+        return None
+
+    def _record(self, key: str) -> PublishedSnapshot | ArchiveCorruptError | None:
+        try:
+            found = self._published.read(key)
+        except ArchiveCorruptError as error:
+            return error
+        return found[0] if found else None
 
     def _read_published(self, key: str) -> bytes:
         found = self._published.read(key)
@@ -177,8 +198,8 @@ class Packer:
         return found[1]
 
     def _remove(self, small: _Small, pack: PackFile, kept: frozenset[str]) -> int:
-        for key in small.publication_keys:
-            self._store.delete(key)
+        for _ in in_turns(self._store, [partial(self._store.delete, key) for key in small.publication_keys]):
+            pass
         versions = [
             record
             for record in small.records.values()

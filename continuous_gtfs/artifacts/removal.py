@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from continuous_gtfs.artifacts.archive import Archive, blob_key, record_key
 from continuous_gtfs.artifacts.store import Store
+from continuous_gtfs.artifacts.together import in_turns
 from continuous_gtfs.versions import FeedVersion
 
 _DIGITS = 12
@@ -37,13 +39,15 @@ def remove_versions(
     pointed_at = {_reference(version) for version in latest_versions(store, archive)}
     going = {_reference(version): version for version in versions if _reference(version) not in pointed_at}
     referred_to = _references(store, archive)
-    removed = 0
-    for reference, version in going.items():
-        if not referred_to.get(version.body_digest[:_DIGITS], set()) - going.keys():
+
+    def remove(reference: Reference, version: FeedVersion) -> int:
+        is_needed = bool(referred_to.get(version.body_digest[:_DIGITS], set()) - going.keys())
+        if not is_needed:
             store.delete(blob_key(version.body_digest))
-            removed += 1
         store.delete(record_key(*reference))
-        removed += 1
+        return 1 if is_needed else 2
+
+    removed = sum(in_turns(store, [partial(remove, *each) for each in going.items()]))
     if going:
         _restore(store, archive, going.values(), body_of)
     return removed

@@ -6,7 +6,7 @@ nothing by threads, and there the order in which the calls are named is that in 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -30,3 +30,9 @@ def together(store: Store, calls: Sequence[Callable[[], Answer]]) -> list[Answer
     with ThreadPoolExecutor(min(len(calls), MOST_AT_ONCE), thread_name_prefix="store") as threads:
         made = [threads.submit(call) for call in calls]
     return [call.result() for call in made]
+
+
+def in_turns(store: Store, calls: Sequence[Callable[[], Answer]]) -> Iterator[Answer]:
+    """As ``together``, for any number of calls: some at a time, so that few answers are in memory at once."""
+    for start in range(0, len(calls), MOST_AT_ONCE):
+        yield from together(store, calls[start : start + MOST_AT_ONCE])
