@@ -19,6 +19,7 @@ from continuous_gtfs.defs.maintenance_report import MaintenanceReport
 # Failures are kept for a fortnight: from then on each day removes what a day brings.
 FULL_FROM_DAY = 16
 COMPARED_DAYS = 5
+SHOWN_DAYS = (1, 2, 3, 5, 10, 15, 16, 17, 18, 19, 20)
 GROWTH_ALLOWED = 0.03
 _MB = 1e6
 
@@ -64,7 +65,7 @@ def tell(day: Day) -> None:
 
 
 def print_month(days: Sequence[Day], seconds: float) -> None:
-    shown = [day for day in days if day.number in (1, 2, 3, 5, 10) or day.number >= FULL_FROM_DAY - 2]
+    shown = [day for day in days if day.number in SHOWN_DAYS or day.number > len(days) - COMPARED_DAYS]
     large = [table.name for table in days[-1].database.tables[:5]]
     print_table(
         "What there is at the end of each day, MB",
