@@ -19,7 +19,14 @@ SCHEDULE = (
     "schedule_large_feed",
     "schedule_publication",
 )
-REALTIME = ("realtime_update", "realtime_pipeline", "realtime_archive", "schedule_index", "polling")
+REALTIME = (
+    "realtime_update",
+    "realtime_pipeline",
+    "realtime_archive",
+    "cloud_publication",
+    "schedule_index",
+    "polling",
+)
 # From some minutes to hours: by their names only.
 LONG = ("realtime_soak", "forked_runs", "many_feeds", "chaos", "simulated_month")
 GROUPS = {"platform": PLATFORM, "schedule": SCHEDULE, "realtime": REALTIME}
