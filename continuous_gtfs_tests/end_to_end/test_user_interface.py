@@ -13,8 +13,10 @@ from urllib.parse import quote
 import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
 
 from continuous_gtfs import names
+from continuous_gtfs_tests.documents import OPERATIONS
 from continuous_gtfs_tests.end_to_end.deployment import Deployment, wait_for
 
 pytestmark = pytest.mark.end_to_end
@@ -109,6 +111,33 @@ def test_the_asset_graph_in_a_browser_shows_the_assets_of_both_locations(
     wanted = {"transformed_feed", "published_feed", "published_vehicle_positions", "vehicle_positions", *GROUPS}
     wait_for(lambda: wanted <= words_on_page(), what=f"{sorted(wanted)} in the asset graph")
     assert "published_trip_updates" in words_on_page()
+
+
+def test_what_the_operations_page_says_to_click_is_there(deployment: Deployment, browser: webdriver.Chrome) -> None:
+    """An operator accepts a version or rolls back by the dialogue of a job, and empties a cursor on a sensor's page."""
+    url = deployment.platform.url("webserver")
+    page = OPERATIONS.read_text()
+
+    def shows(*words: str) -> bool:
+        text = str(browser.execute_script("return document.body.innerText"))
+        return all(word in text for word in words)
+
+    deployment.wait_for_newer(names.schedule_publication("production"), None)
+    for job, label, told in (
+        ("schedule_production", "Materialize all…", "choose the partition → *Tags* →"),
+        ("rollback_schedule_production", "Materialize…", "choose the partition → launch."),
+    ):
+        assert f"*Jobs* → `{job}` → *{label}* → {told}" in page
+        browser.get(f"{url}/locations/schedule/jobs/{job}")
+        button = f'//button[contains(., "{label}") and not(@disabled)]'
+        wait_for(lambda path=button: browser.find_elements(By.XPATH, path), what=f"{label} on the page of {job}")
+        # Until the job's partitions have been read there is no dialogue.
+        wait_for(lambda: shows("partition"), what=f"the partitions of {job}")
+        browser.find_element(By.XPATH, button).click()
+        wait_for(lambda: shows("Partition selection", "Tags", "Launch"), what=f"the dialogue of {job}")
+    assert "*Cursor* → *Edit*" in page
+    browser.get(f"{url}/locations/schedule/sensors/schedule_production_sensor")
+    wait_for(lambda: shows("Cursor", "Edit"), what="the cursor on the sensor's page")
 
 
 def test_the_page_of_published_vehicle_positions_shows_their_map_and_their_ages(
