@@ -61,7 +61,7 @@ class Request:
         key: Of the object, as far as the URL or the first part of the body names one.
         query: By name, the first value.
         began: Monotonic seconds.
-        ended: The same.
+        ended: The same, when the server had done its work and the answer was about to go back.
     """
 
     kind: str
@@ -131,10 +131,15 @@ class _Handler(BaseHTTPRequestHandler):
         if self.proxy.delay_s:
             time.sleep(self.proxy.delay_s)
         fault = self.proxy.fault(kind, key)
-        try:
-            self._answer(fault, body)
-        finally:
-            self.proxy.requests.append(Request(kind, key, self.command, query, began, time.monotonic()))
+        status, headers, answer = self._told(fault) if isinstance(fault, Answer) else self._ask(body)
+        # Before the client can know of its end: whoever has an answer finds its request written down.
+        self.proxy.requests.append(Request(kind, key, self.command, query, began, time.monotonic()))
+        if isinstance(fault, LostAnswer):
+            self.close_connection = True
+            return
+        if isinstance(fault, OtherAnswer):
+            answer = fault.change(answer)
+        self._send(status, headers, answer, torn_after=fault.after if isinstance(fault, TornAnswer) else None)
 
     def do_GET(self) -> None:
         self._serve()
@@ -148,18 +153,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_DELETE(self) -> None:
         self._serve()
 
-    def _answer(self, fault: Fault | None, body: bytes) -> None:
-        if isinstance(fault, Answer):
-            told = json.dumps({"error": {"code": fault.status, "message": fault.reason}}).encode()
-            self._send(fault.status, {"Content-Type": "application/json"}, told)
-            return
-        status, headers, answer = self._ask(body)
-        if isinstance(fault, LostAnswer):
-            self.close_connection = True
-            return
-        if isinstance(fault, OtherAnswer):
-            answer = fault.change(answer)
-        self._send(status, headers, answer, torn_after=fault.after if isinstance(fault, TornAnswer) else None)
+    def _told(self, fault: Answer) -> tuple[int, dict[str, str], bytes]:
+        told = json.dumps({"error": {"code": fault.status, "message": fault.reason}}).encode()
+        return fault.status, {"Content-Type": "application/json"}, told
 
     def _ask(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
         server = urlsplit(self.proxy.server.url)
