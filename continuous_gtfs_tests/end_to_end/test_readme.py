@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import signal
 import subprocess
@@ -103,10 +104,19 @@ def test_the_authors_commands_run_without_a_deployment(tmp_path: Path) -> None:
 
 @contextmanager
 def in_a_terminal(line: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A command in the foreground of a terminal of its own, ended by Ctrl-C."""
+    """A command in the foreground of a newcomer's terminal, ended by Ctrl-C.
+
+    The settings of the platform that these tests share must not be in it: this one has a vendor and tokens of its own.
+    """
+    newcomers = {name: os.environ[name] for name in ("HOME", "LANG", "PATH", "TMPDIR") if name in os.environ}
     with log.open("w") as output:
         process = subprocess.Popen(
-            ["bash", "-c", line], cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            ["bash", "-c", line],
+            cwd=ROOT,
+            env=newcomers,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
     try:
         yield process
