@@ -23,7 +23,7 @@ NAMES = tuple(name for name in commands.ALL if name != commands.WEBSERVER)
 
 
 def test_nothing_is_lost_torn_repeated_or_stuck_when_processes_are_killed(tmp_path: Path) -> None:
-    campaign = Campaign(tmp_path, seed=0, schedule_every_s=None, names=NAMES, editions=["qa"])
+    campaign = Campaign(tmp_path, seed=0, schedule_every_s=None, names=NAMES, editions=["qa"], every_stage=True)
     with campaign.running():
         campaign.kill(KILLS)
         campaign.end()
