@@ -1,19 +1,30 @@
 """When to ask the vendor for a feed next: a pure function of earlier answers and the clock.
 
 The vendor's rhythm is learnt from the versions that came (``rhythm``). While it is regular, requests are placed where
-the next version is expected, at equal steps of probability, and hardly any elsewhere; while it is not, or is not known
-yet, they keep the feed's fixed cadence. Faults are not answers: how long to stay away after one is for the caller.
+the next version is expected, at equal steps of probability, and hardly any elsewhere; while it is not they keep the
+feed's fixed cadence. At the beginning, when it is not known yet, requests come closer than that for a while, and where
+the headers so far let a version be expected. Faults are not answers: how long to stay away after one is for the caller.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 import statistics
 from dataclasses import dataclass, field
 from typing import Any
 
 from continuous_gtfs.pims.catalog import FeedKind, FeedSource
-from continuous_gtfs.pims.rhythm import MOST_ARRIVALS, Arrival, Rhythm, Spread, is_unasked_for, learn
+from continuous_gtfs.pims.rhythm import (
+    FEWEST_ARRIVALS,
+    MOST_ARRIVALS,
+    Arrival,
+    Rhythm,
+    Spread,
+    first_guess,
+    is_unasked_for,
+    learn,
+)
 
 # The shares of probability at which a due version is looked for, by the requests that the last versions took: k equal
 # steps find it with (k + 1) / 2 requests; missed versions and late ones cost more.
@@ -76,6 +87,7 @@ class PollMemory:
         told_at: POSIX seconds at which the last request that could tell was sent.
         requests: Requests that could tell since the newest version came.
         versions: Versions that have come so far.
+        begun_with: The header's timestamp of the version that was there at the first request that could tell.
     """
 
     arrivals: list[Arrival] = field(default_factory=list)
@@ -83,6 +95,7 @@ class PollMemory:
     told_at: float | None = None
     requests: int = 0
     versions: int = 0
+    begun_with: int | None = None
     _rhythm: Rhythm | None = field(default=None, repr=False, compare=False)
     _rhythm_is_of: int | None = field(default=None, repr=False, compare=False)
 
@@ -90,7 +103,7 @@ class PollMemory:
         """A request is being sent, whatever becomes of it."""
         if self.asked and at < self.asked[-1] - _CLOCK_SLACK_S:
             # The clock was set back: what was learnt by it is of no use, and the future is nothing to wait for.
-            self.arrivals, self.told_at = [], None
+            self.arrivals, self.told_at, self.begun_with = [], None, None
             self.asked = [moment for moment in self.asked if moment <= at]
             self._rhythm_is_of = None
         self.asked = [*self.asked, at][-pace.most_requests :]
@@ -105,6 +118,8 @@ class PollMemory:
         if self.told_at is not None:
             arrival = Arrival(after=self.told_at, by=at, stamp=stamp, requests=self.requests + 1)
             self.arrivals = [*self.arrivals, arrival][-MOST_ARRIVALS:]
+        else:
+            self.begun_with = stamp
         self.versions += 1
         self.told_at = at
         self.requests = 0
@@ -122,6 +137,7 @@ class PollMemory:
             "told_at": self.told_at,
             "requests": self.requests,
             "versions": self.versions,
+            "begun_with": self.begun_with,
         }
 
     @classmethod
@@ -131,6 +147,7 @@ class PollMemory:
         Raises:
             ValueError: A value is no number where one must be; likewise TypeError and KeyError.
         """
+        begun_with = fields.get("begun_with")
         return cls(
             arrivals=[
                 Arrival(
@@ -142,6 +159,7 @@ class PollMemory:
             told_at=None if fields["told_at"] is None else float(fields["told_at"]),
             requests=int(fields["requests"]),
             versions=int(fields["versions"]),
+            begun_with=None if begun_with is None else int(begun_with),
         )
 
 
@@ -193,7 +211,7 @@ def _reliable_rhythm(memory: PollMemory, pace: Pace, at: float) -> Rhythm | None
 def _wanted_at(memory: PollMemory, told_at: float, pace: Pace) -> float:
     rhythm = _reliable_rhythm(memory, pace, told_at)
     if rhythm is None:
-        return told_at + _cadence_s(memory, pace)
+        return min(told_at + _cadence_s(memory, pace), _guessed_at(memory, told_at, pace))
     first_looks = _FIRST_LOOKS + rhythm.has_header
     if all(is_unasked_for(arrival, rhythm.period_s) for arrival in memory.arrivals[-first_looks:]):
         return told_at + min(pace.every_s, max(rhythm.period_s / 4, CLOSEST_S))
@@ -250,10 +268,26 @@ def _beat_after(memory: PollMemory, rhythm: Rhythm, at: float) -> int:
     return number
 
 
+def _guessed_at(memory: PollMemory, told_at: float, pace: Pace) -> float:
+    """The next moment at which a first guess expects the next version."""
+    spread = first_guess(memory.arrivals, memory.begun_with) if pace.learns else None
+    if spread is None:
+        return math.inf
+    overdue_s = told_at + CLOSEST_S / 2 - spread.at(DUE_SHARE)
+    if overdue_s >= 0:
+        return told_at + max(overdue_s, _FIRST_GAP_S)
+    return max(next_step(spread, told_at, usual_requests=0.0), told_at + CLOSEST_S)
+
+
 def _cadence_s(memory: PollMemory, pace: Pace) -> float:
-    """The fixed cadence, or less where versions come faster than it could tell apart."""
+    """The fixed cadence, or less where versions come faster than it could tell apart, and until the first comes."""
     newest = memory.arrivals[-5:]
-    if not pace.learns or len(newest) < 3:
+    if not pace.learns:
+        return pace.every_s
+    if not newest and memory.requests < pace.most_requests / 2:
+        # What the budget leaves is for the next ones.
+        return pace.every_s / 2
+    if len(newest) < FEWEST_ARRIVALS:
         return pace.every_s
     step = statistics.median(after.by - before.by for before, after in itertools.pairwise(newest))
     return min(max(step / 2, pace.every_s / 8, CLOSEST_S), pace.every_s)

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 MOST_ARRIVALS = 12
+FEWEST_ARRIVALS = 3
 # An arrival counts so much of the one after it: a vendor that changes its ways is followed within some versions.
 _AGEING = 0.8
 # Of the weight of all arrivals, the share that must be on the beat for the vendor to count as regular.
@@ -122,7 +123,7 @@ class Rhythm:
 def learn(arrivals: Sequence[Arrival]) -> Rhythm | None:
     """The rhythm behind ``arrivals``, oldest first; None where there is none to rely on."""
     recent = list(arrivals)[-MOST_ARRIVALS:]
-    if len(recent) < 3:
+    if len(recent) < FEWEST_ARRIVALS:
         return None
     weights = [_AGEING**age for age in range(len(recent))][::-1]
     guess = _guessed_period(recent)
@@ -134,7 +135,7 @@ def learn(arrivals: Sequence[Arrival]) -> Rhythm | None:
     beats = max(chains, key=lambda chain: sum(weights[index] for index in chain))
     if is_extra and len(recent) - 1 in beats:
         beats = _without_newest(beats, len(recent) - 1)
-    if len(beats) < 3 or sum(weights[index] for index in beats) < _REGULAR_SHARE * sum(weights):
+    if len(beats) < FEWEST_ARRIVALS or sum(weights[index] for index in beats) < _REGULAR_SHARE * sum(weights):
         return None
     period, error = _period(recent, beats, weights)
     if not error <= _STRAYS_UP_TO * period:
@@ -147,6 +148,37 @@ def learn(arrivals: Sequence[Arrival]) -> Rhythm | None:
     if spread.at(0.95) - spread.at(0.05) > _SPREAD_UP_TO * period:
         return None
     return Rhythm(period, spread, len(recent) - 1 in beats, bool(_header_steps(recent)))
+
+
+def first_guess(arrivals: Sequence[Arrival], begun_with: int | None) -> Spread | None:
+    """Where the next version is to be looked for before there are arrivals enough to ``learn`` from.
+
+    Header timestamps alone say how far apart versions come, so this is no rhythm to rely on: a reason for more requests
+    there, not for fewer elsewhere.
+
+    Args:
+        arrivals: The first ones, oldest first.
+        begun_with: The header's timestamp of the version before them, whose own coming nobody saw.
+
+    Returns:
+        None where the timestamps give no period.
+    """
+    if not 1 <= len(arrivals) < FEWEST_ARRIVALS:
+        return None
+    steps = _header_steps(arrivals)
+    if len(steps) < len(arrivals) - 1:
+        return None
+    if begun_with is not None and arrivals[0].stamp is not None:
+        steps.append(float(arrivals[0].stamp - begun_with))
+    if not steps or min(steps) < _SHORTEST_PERIOD_S:
+        return None
+    period, error = statistics.fmean(steps), 1.0 / len(steps)
+    return spread_of(
+        [
+            (arrival.after + count * (period - error), arrival.by + count * (period + error), _AGEING**count)
+            for count, arrival in enumerate(reversed(arrivals), start=1)
+        ]
+    )
 
 
 def is_unasked_for(arrival: Arrival, period: float) -> bool:

@@ -155,13 +155,53 @@ def test_a_feed_without_a_rhythm_to_learn_keeps_its_cadence() -> None:
     assert due(memory, pace, 120.1) is None
 
 
-def test_before_anything_is_known_it_is_asked_at_once_and_then_at_the_cadence() -> None:
+def test_before_anything_is_known_it_is_asked_at_once_then_closely_and_before_long_at_the_cadence() -> None:
     memory = PollMemory()
     assert next_request_at(memory, PACE, 50.0) == 50.0
     memory.note_request(50.0, PACE)
-    assert next_request_at(memory, PACE, 50.1) == 55.0
+    assert next_request_at(memory, PACE, 50.1) == 55.0, "there was no answer yet"
     memory.note_arrival(50.0, None)
-    assert next_request_at(memory, PACE, 50.1) == 55.0
+    at, gaps = 50.0, []
+    for _ in range(24):
+        asked_at = next_request_at(memory, PACE, at + 0.1)
+        gaps.append(asked_at - at)
+        at = asked_at
+        memory.note_request(at, PACE)
+        memory.note_unchanged(at)
+    assert gaps == [2.5] * 12 + [5.0] * 12
+
+
+@pytest.mark.parametrize("period_s", [10.0, 20.0, 30.0])
+def test_the_header_says_where_the_second_version_and_the_third_are_to_be_looked_for(period_s: float) -> None:
+    vendors = [VendorRhythm(period_s=period_s, jitter_s=0.5, seed=seed) for seed in range(100)]
+    first = [poll_virtually(vendor, PACE, versions=3, learning=1).waits_s for vendor in vendors]
+    means = [statistics.fmean(waits[number] for waits in first) for number in range(3)]
+    assert means[0] <= 1.6
+    assert means[1] <= 0.8
+    assert means[2] <= 0.5
+    no_header = [poll_virtually(v, PACE, versions=3, learning=1, stamp=lambda _: None).waits_s for v in vendors]
+    assert statistics.fmean(waits[1] for waits in no_header) > 2 * means[1]
+
+
+@pytest.mark.parametrize("step_s", [-3600, 0, 1, 7, 3600, 10_000_000], ids=str)
+def test_a_wrong_period_of_the_first_headers_costs_a_few_requests_and_no_time(step_s: int) -> None:
+    """Whatever the headers claim, the fixed cadence goes on."""
+    memory, at = PollMemory(), 0.0
+    for stamp in (1_800_000_000, 1_800_000_000 + step_s):
+        for is_new in (True, False):
+            memory.note_request(at, PACE)
+            memory.note_arrival(at, stamp) if is_new else memory.note_unchanged(at)
+            at += 5.0
+    gaps = []
+    while at < 120.0:
+        asked_at = next_request_at(memory, PACE, at)
+        gaps.append(asked_at - at)
+        at = asked_at
+        memory.note_request(at, PACE)
+        memory.note_unchanged(at)
+    assert max(gaps) <= 5.0
+    assert len(gaps) <= 24 * 120 / 60
+    assert gaps[-3:-1] == [5.0, 5.0]
 
 
 def test_it_is_asked_where_the_next_version_is_due_and_less_and_less_where_it_did_not_come() -> None:
@@ -223,7 +263,7 @@ def test_a_clock_that_was_set_back_neither_silences_a_feed_nor_keeps_what_was_le
     memory.note_request(30.0, PACE)
     memory.note_unchanged(30.0)
     assert memory.arrivals == []
-    assert next_request_at(memory, PACE, 30.1) == 35.0
+    assert next_request_at(memory, PACE, 30.1) == 32.5
 
 
 def test_what_was_learnt_survives_json_and_stays_small() -> None:
