@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from statistics import fmean
 
 from tables import median, percentile, print_table
 
@@ -46,6 +47,7 @@ HABITS: Sequence[tuple[str, VendorRhythm]] = (
     ("20 s, jitter 20 s: irregular", VendorRhythm(period_s=20.0, jitter_s=20.0)),
 )
 LEARNING = 10
+FIRST = 4
 COLUMNS = ("way", "wait p50 s", "p95 s", "requests a version", "versions seen")
 
 
@@ -70,6 +72,39 @@ def simulated() -> None:
             rows.append(row(f"{name}: {way}", results))
     print_table(
         f"A vendor's versions, polled on a virtual clock ({len(SEEDS)} seeds, 100 versions each)", COLUMNS, rows
+    )
+
+
+def simulated_beginning() -> None:
+    """The first versions after the start, before there is a rhythm to follow."""
+    rows = []
+    for name, vendor in HABITS:
+        if vendor.period_s < PACE.every_s:
+            continue
+        for way, is_fixed in (("rhythm", False), ("fixed", True)):
+            seen = [
+                poll_virtually(replace(vendor, seed=seed), PACE, is_fixed=is_fixed, learning=1, versions=FIRST).waits_s
+                for seed in range(10 * len(SEEDS))
+            ]
+            means = [fmean(waits[number] for waits in seen if len(waits) > number) for number in range(FIRST)]
+            medians = [median(waits[:FIRST]) for waits in seen]
+            rows.append(
+                (
+                    f"{name}: {way}",
+                    *(f"{mean:.2f}" for mean in means),
+                    f"{median(medians):.2f}",
+                    f"{percentile(medians, 0.95):.2f}",
+                )
+            )
+    print_table(
+        f"The first versions after the start, on a virtual clock ({10 * len(SEEDS)} seeds)",
+        (
+            "way",
+            *(f"{number}: mean wait s" for number in ("1st", "2nd", "3rd", "4th")),
+            "median of the four: p50 s",
+            "p95 s",
+        ),
+        rows,
     )
 
 
@@ -170,6 +205,7 @@ def main() -> None:
     parser.add_argument("--versions", type=int, default=15, help="versions of each that are counted; one takes 20 s")
     options = parser.parse_args()
     simulated()
+    simulated_beginning()
     if options.vendors:
         measured(options.vendors, options.versions)
 

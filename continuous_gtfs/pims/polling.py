@@ -196,9 +196,14 @@ def busy_until(memory: PollMemory, pace: Pace, now: float) -> float:
 
 
 def allowed_at(memory: PollMemory, pace: Pace) -> float:
-    """When the budget has room for another request, POSIX seconds."""
-    asked = memory.asked
-    return asked[-pace.most_requests] + pace.window_s if len(asked) >= pace.most_requests else 0.0
+    """When the budget has room for another request, POSIX seconds.
+
+    What cannot follow a fast vendor is spread over the window, where it would follow it for a while and then be silent.
+    """
+    step_s = _usual_step_s(memory)
+    parts = (1, 2, 4) if step_s is not None and step_s < pace.every_s else (1,)
+    budgets = ((math.ceil(pace.most_requests / part), pace.window_s / part) for part in parts)
+    return max((memory.asked[-most] + seconds for most, seconds in budgets if len(memory.asked) >= most), default=0.0)
 
 
 def _reliable_rhythm(memory: PollMemory, pace: Pace, at: float) -> Rhythm | None:
@@ -281,13 +286,18 @@ def _guessed_at(memory: PollMemory, told_at: float, pace: Pace) -> float:
 
 def _cadence_s(memory: PollMemory, pace: Pace) -> float:
     """The fixed cadence, or less where versions come faster than it could tell apart, and until the first comes."""
-    newest = memory.arrivals[-5:]
     if not pace.learns:
         return pace.every_s
-    if not newest and memory.requests < pace.most_requests / 2:
+    if not memory.arrivals and memory.requests < pace.most_requests / 2:
         # What the budget leaves is for the next ones.
         return pace.every_s / 2
+    step_s = _usual_step_s(memory)
+    return pace.every_s if step_s is None else min(max(step_s / 2, pace.every_s / 8, CLOSEST_S), pace.every_s)
+
+
+def _usual_step_s(memory: PollMemory) -> float | None:
+    """From one version to the next, by when they were found; None while they are too few."""
+    newest = memory.arrivals[-5:]
     if len(newest) < FEWEST_ARRIVALS:
-        return pace.every_s
-    step = statistics.median(after.by - before.by for before, after in itertools.pairwise(newest))
-    return min(max(step / 2, pace.every_s / 8, CLOSEST_S), pace.every_s)
+        return None
+    return statistics.median(after.by - before.by for before, after in itertools.pairwise(newest))

@@ -132,7 +132,7 @@ def test_a_vendor_faster_than_the_cadence_is_followed_as_far_as_the_budget_goes(
     bounded, fixed = over_seeds(fast), over_seeds(fast, is_fixed=True)
     assert bounded.requests_a_version <= 24 / 60 * 2 + 0.1
     assert bounded.median_wait_s < fixed.median_wait_s
-    assert bounded.seen_share > fixed.seen_share
+    assert bounded.seen_share > 1.3 * fixed.seen_share
     free = over_seeds(fast, replace(PACE, most_requests=100))
     assert free.median_wait_s <= 0.3
     assert free.seen_share >= 0.95
