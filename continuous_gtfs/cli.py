@@ -24,6 +24,7 @@ from continuous_gtfs.errors import (
     UnreadableMessageError,
 )
 from continuous_gtfs.foreign_text import shown
+from continuous_gtfs.setting_names import misspelt
 
 USER_ERROR = 2
 FAILED = 1
@@ -261,6 +262,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # Arrow's own allocator keeps what was freed: a fifth of the memory of a short run.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+    sys.stderr.writelines(f"warning: {line}\n" for line in misspelt(os.environ))
     try:
         code = cli.main(args=arguments, prog_name="continuous-gtfs", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:

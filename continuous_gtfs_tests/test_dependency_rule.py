@@ -14,7 +14,7 @@ import pytest
 import continuous_gtfs
 
 PACKAGE = Path(continuous_gtfs.__file__).parent
-FOUNDATION = {"versions", "errors", "names", "pipeline_version", "foreign_text"}
+FOUNDATION = {"versions", "errors", "names", "pipeline_version", "foreign_text", "setting_names"}
 PURE = {"agencies", "alerts", "metrics", "realtime", "gtfs", "pipeline", "pims", "artifacts"} | FOUNDATION
 
 # Layer: the other layers it may import. `continuous_gtfs` itself holds the version and may be imported by all.
@@ -24,6 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "versions": set(),
     "names": set(),
     "pipeline_version": set(),
+    "setting_names": set(),
     "container_health": set(),
     "pipeline": FOUNDATION,
     "gtfs": {"pipeline"} | FOUNDATION,

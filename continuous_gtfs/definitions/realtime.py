@@ -6,7 +6,7 @@ from dagster import Definitions, define_asset_job, definitions, in_process_execu
 
 from continuous_gtfs import __version__, names
 from continuous_gtfs.agencies.agency import Agency, load_agency, load_steps
-from continuous_gtfs.definitions.settings import agency_name, artifacts_from_environment
+from continuous_gtfs.definitions.settings import agency_name, artifacts_from_environment, warn_of_misspelt_settings
 from continuous_gtfs.defs import keys
 from continuous_gtfs.defs.alerting import alerts_sensor
 from continuous_gtfs.defs.external_assets import vendor_answers_checks, vendor_feed_moves_checks, vendor_feed_spec
@@ -103,6 +103,7 @@ def build_definitions(
 @definitions
 def defs() -> Definitions:
     """The location as configured by the environment; nothing is read before Dagster asks for it."""
+    warn_of_misspelt_settings()
     name = agency_name()
     return build_definitions(
         agency=load_agency(name),

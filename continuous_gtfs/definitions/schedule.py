@@ -7,7 +7,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 
 from continuous_gtfs import __version__, names
 from continuous_gtfs.agencies.agency import Agency, load_agency, load_steps
-from continuous_gtfs.definitions.settings import agency_name, artifacts_from_environment
+from continuous_gtfs.definitions.settings import agency_name, artifacts_from_environment, warn_of_misspelt_settings
 from continuous_gtfs.defs import keys
 from continuous_gtfs.defs.alerting import alerts_sensor
 from continuous_gtfs.defs.external_assets import vendor_answers_checks, vendor_feed_spec
@@ -130,6 +130,7 @@ def _rollback_job(environment: str) -> UnresolvedAssetJobDefinition:
 @definitions
 def defs() -> Definitions:
     """The location as configured by the environment; nothing is read before Dagster asks for it."""
+    warn_of_misspelt_settings()
     name = agency_name()
     return build_definitions(
         agency=load_agency(name),
