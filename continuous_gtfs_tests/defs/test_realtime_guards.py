@@ -101,10 +101,10 @@ REFUSED: dict[str, tuple[Make, str]] = {
 }
 
 
-def publish_good(bench: Bench, *, age_s: float = 20) -> FeedVersion:
-    """A feed of twenty vehicles, live beside a schedule that has a trip running."""
+def publish_good(bench: Bench, at: datetime | None = None) -> FeedVersion:
+    """A feed of twenty vehicles, live beside a schedule that has a trip running; it is from ``at``, else 20 s old."""
     publish_schedule(bench)
-    good = bench.archive("production", VP, vehicles(now() - timedelta(seconds=age_s), 20))
+    good = bench.archive("production", VP, vehicles(at or now() - timedelta(seconds=20), 20))
     assert bench.run(location(bench), JOB).success
     return good
 
@@ -171,9 +171,10 @@ def test_a_vendor_whose_servers_are_seconds_apart_is_left_out_quietly_where_the_
 
 def test_a_fall_that_lasts_is_taken_as_true(bench: Bench) -> None:
     bench.agency = replace(bench.agency, realtime=RealtimeThresholds(entities_fall_held_s=40))
-    publish_good(bench, age_s=50)
-    for age_s, is_published in ((30, False), (12, False), (5, True)):
-        fallen = bench.archive("production", VP, vehicles(now() - timedelta(seconds=age_s), 3))
+    begins = now() - timedelta(seconds=50)
+    publish_good(bench, begins)
+    for later_s, is_published in ((5, False), (40, False), (41, True)):
+        fallen = bench.archive("production", VP, vehicles(begins + timedelta(seconds=later_s), 3))
         assert bench.run(location(bench), JOB).success is is_published
         assert (live_version(bench) == fallen.version_id) is is_published
 
