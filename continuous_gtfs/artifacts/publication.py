@@ -170,7 +170,7 @@ class Publisher:
         generations = answers[: len(items)]
         if first.retired:
             seen = answers[-1]
-        moved, is_first_try = self._move_pointer(name, seen, follow, may_retire=bool(first.retired))
+        moved, is_first_try = self._move_pointer(name, seen, follow, items, may_retire=bool(first.retired))
         if moved.outcome == "superseded":
             return Publication(outcome="superseded", manifest=moved.manifest)
         # Of a label that was in use before, another publisher may have retired the version objects since.
@@ -199,12 +199,22 @@ class Publisher:
                 "nothing was published. Delete that object, look at the storage device, then run again"
             )
 
+    def _put_missing_version(self, described: PublishedObject, item: PublicationObject) -> None:
+        if self._store.stat(described.version_path) is None:
+            self._put_version(described, item)
+
     def _generation(self, key: str) -> str | None:
         info = self._store.stat(key)
         return info.generation if info else None
 
     def _move_pointer(
-        self, name: str, seen: Live, follow: Callable[..., Succession], *, may_retire: bool
+        self,
+        name: str,
+        seen: Live,
+        follow: Callable[..., Succession],
+        items: Sequence[tuple[PublishedObject, PublicationObject]],
+        *,
+        may_retire: bool,
     ) -> tuple[Succession, bool]:
         """Move the manifest, if it is to be moved; what was decided, and whether that went as ``seen`` said.
 
@@ -223,6 +233,9 @@ class Publisher:
                 return decided, False
             successor = decided.manifest
             successor = replace(successor, expired=successor.expired + self._retire(decided.retired))
+            if live is not seen:
+                # Of a label that was in use before, a rival may have retired the version objects meanwhile.
+                together(self._store, [partial(self._put_missing_version, *item) for item in items])
             try:
                 self._store.replace(
                     manifest_key(name),
@@ -255,8 +268,8 @@ class Publisher:
         the generation that it read is older than that write. For that, equal bytes are written again too: left alone,
         their generation would still let a late loser in that read it before its rival came back to the same bytes.
         """
-        if not is_version_safe and self._store.stat(described.version_path) is None:
-            self._put_version(described, item)
+        if not is_version_safe:
+            self._put_missing_version(described, item)
         for _ in range(_MAX_ATTEMPTS):
             try:
                 self._store.replace(

@@ -136,6 +136,32 @@ def test_a_version_that_a_rival_retired_meanwhile_is_put_back(memory_path: Path)
     assert_live(store, NAME, 2)
 
 
+def test_what_was_live_and_is_retired_meanwhile_is_there_before_the_manifest_names_it_again(memory_path: Path) -> None:
+    """The rival runs between two calls of the publisher, which is about to repeat what is live."""
+    meetings, were_retired = 0, 0
+    while True:
+        store = store_with(memory_path / str(meetings), range(1, 2))
+
+        def retire(number: int, method: str, key: str, at: int = meetings + 1) -> None:
+            nonlocal were_retired
+            if number == at:
+                for rival in (2, 3, 4):
+                    publish_numbered(Publisher(store), NAME, rival, keep_versions=0)  # noqa: B023 - called in this turn
+                were_retired += store.stat("realtime/production/versions/trip_updates/v1.pb") is None  # noqa: B023
+
+        def look(number: int, method: str, key: str) -> None:
+            assert_whole(store, NAME)  # noqa: B023 - called in this turn
+
+        meeting = WatchedStore(store, before=retire, after=look)
+        publication = publish_numbered(Publisher(meeting), NAME, 1, order=9, keep_versions=0)
+        if meeting.calls <= meetings:
+            break
+        meetings += 1
+        assert publication.outcome in ("published", "unchanged")
+    assert meetings >= 5
+    assert were_retired >= 3
+
+
 def test_a_rollback_wins_against_a_publisher_on_its_way(memory_path: Path) -> None:
     store = store_with(memory_path, range(1, 3))
 
