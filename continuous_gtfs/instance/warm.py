@@ -1,6 +1,8 @@
 """WarmProcess: the owner's side of the process that forks runs. Starts it, asks it, and knows when it is of no use.
 
-Never waits for it to become warm: until then, and whenever something is wrong with it, ``launch`` says so at once.
+The first runs do not wait for it to become warm: ``launch`` says at once that it is not, as it does whenever something
+is wrong with it. Of many runs at once the rest waits: started in another way they would all load the code, and keep the
+process that could fork them from its own.
 """
 
 from __future__ import annotations
@@ -18,7 +20,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-ANSWERS_WITHIN_S = 5.0
+# A busy machine lets a process that forks many runs at once wait for its turn behind those that it has forked.
+ANSWERS_WITHIN_S = 20.0
+# So many runs are not kept waiting for a process that is loading the code, and the others for no longer than this.
+RUNS_THAT_DO_NOT_WAIT = 4
+LOADS_WITHIN_S = 30.0
 STOPS_WITHIN_S = 20.0
 _log = logging.getLogger("dagster.continuous_gtfs.warm")
 
@@ -91,6 +97,10 @@ class WarmProcess:
                 self._dismiss(process)
                 self._start(None)
             process = self._current
+            if process is not None:
+                process.asked_in_vain += not process.is_ready
+        if process is not None and process.asked_in_vain > RUNS_THAT_DO_NOT_WAIT:
+            process.wait_until_ready(LOADS_WITHIN_S)
         if process is None or not process.is_ready:
             raise NotWarmError("no process has loaded the code yet")
         expected = process.job_tags.get(module, {}).get(job)
@@ -162,6 +172,7 @@ class _Process:
         self.job_tags: Mapping[str, Mapping[str, Mapping[str, str]]] = {}
         self.was_ready = False
         self.has_ended = False
+        self.asked_in_vain = 0
         threading.Thread(target=self._listen, name="warm-process", daemon=True).start()
 
     @property
@@ -179,6 +190,11 @@ class _Process:
 
     def is_outdated(self) -> bool:
         return any(_changed_at(path) != at for path, at in (self._files or {}).items())
+
+    def wait_until_ready(self, seconds: float) -> None:
+        """Until it has loaded the code, or has ended, or so many seconds are over."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.was_ready or self.has_ended, seconds)
 
     def launch(self, run_id: str) -> int:
         try:

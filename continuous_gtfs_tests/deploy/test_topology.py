@@ -43,7 +43,7 @@ def stack(vendor: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sta
     example = ROOT / "docs" / "examples" / "agency"
     settings = compose.read_env(example / ".env.example") | {
         "CONTINUOUS_GTFS_VERSION": VERSION,
-        "COMPOSE_PROFILES": "database,local,readonly",
+        "COMPOSE_PROFILES": "database,local,readonly,metrics",
         "POSTGRES_PASSWORD": "letters4and2digits",
         "CONTINUOUS_GTFS_ALLOW_PRIVATE_HOSTS": "127.0.0.1",
         "PIMS_PRODUCTION_URL": f"{vendor}/production",
@@ -116,6 +116,20 @@ def test_the_read_only_interface_shows_what_the_other_shows_and_changes_nothing(
     link = "/graphql?query=mutation%7BreloadWorkspace%7B__typename%7D%7D"
     assert b"UnauthorizedError" in get(stack, "webserver-readonly", 3000, link)
     assert b'"Workspace"' in get(stack, "webserver", 3000, link), "what the proxy refuses for"
+
+
+def test_what_prometheus_reads_says_what_is_live_and_which_release_says_so(stack: Stack) -> None:
+    def lines(metric: str) -> list[str]:
+        text = get(stack, "metrics", 9464, "/metrics").decode()
+        return [line for line in text.splitlines() if line.startswith(f"continuous_gtfs_{metric}{{")]
+
+    def feeds() -> set[str]:
+        live = [line for line in lines("published") if line.endswith(" 1.0")]
+        return {feed for feed in ("schedule", "vehicle_positions") if any(f'feed="{feed}"' in line for line in live)}
+
+    wait_for(lambda: feeds() == {"schedule", "vehicle_positions"}, what="the live feeds in the metrics")
+    assert f'pipeline_version="{VERSION}"' in "".join(lines("build_info"))
+    assert b"\ncontinuous_gtfs_database_up 1.0\n" in get(stack, "metrics", 9464, "/metrics")
 
 
 def test_nothing_is_written_outside_volumes_and_temporary_folders(stack: Stack) -> None:

@@ -18,7 +18,7 @@ from dagster._serdes import serialize_value
 from continuous_gtfs.demo import commands
 from continuous_gtfs.instance.forked_run import WORKER_TAG, Worker, started_at
 from continuous_gtfs.instance.launcher import WarmRunLauncher
-from continuous_gtfs.instance.warm import NotWarmError, WarmProcess
+from continuous_gtfs.instance.warm import RUNS_THAT_DO_NOT_WAIT, NotWarmError, WarmProcess
 from continuous_gtfs_tests.instance.station import Station, children_of, code_server, wait_for
 
 
@@ -36,6 +36,20 @@ def test_the_first_run_does_not_wait_for_the_warm_process(station: Station) -> N
     run = station.ended(station.launch("say_job"))
     assert run.status is DagsterRunStatus.SUCCESS
     assert WORKER_TAG not in run.tags
+
+
+def test_of_many_runs_at_once_only_the_first_are_not_forked(station: Station) -> None:
+    """All started without the warm process they would all load the code, and keep it from its own."""
+    runs = []
+    count = RUNS_THAT_DO_NOT_WAIT + 3
+    threads = [threading.Thread(target=lambda: runs.append(station.launch("quiet_job"))) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    ended = [station.ended(run) for run in runs]
+    assert [run.status for run in ended] == [DagsterRunStatus.SUCCESS] * count
+    assert sum(WORKER_TAG in run.tags for run in ended) >= 3
 
 
 def test_a_run_of_another_module_is_started_by_its_code_server(station: Station) -> None:
