@@ -20,6 +20,7 @@ from multiprocessing.connection import Connection
 
 import psutil
 from google.transit.gtfs_realtime_pb2 import FeedMessage
+from load_vendor import HEALTHY, kind_of
 from tables import percentile, print_table
 
 from continuous_gtfs.defs import feed_requests
@@ -34,13 +35,7 @@ from continuous_gtfs.pims.secrets import EnvironmentSecrets
 from continuous_gtfs.versions import FeedVersion
 
 EVERY_S = 20.0
-FAULTS = ("hanging", "failing", "cut", "frozen")
 LOOP_S = 5.0
-
-
-def kind_of(number: int) -> str:
-    """A tenth is faulty, of each kind the same number."""
-    return FAULTS[number // 10 % len(FAULTS)] if number % 10 == 9 else "healthy"
 
 
 def serve(pipe: Connection) -> None:
@@ -173,7 +168,7 @@ def main() -> None:
     after = resource.getrusage(resource.RUSAGE_SELF)
     lasted_s = time.monotonic() - began
     cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    healthy = {f"feed_{n}": n for n in range(10 * options.sensors) if kind_of(n) == "healthy"}
+    healthy = {f"feed_{n}": n for n in range(10 * options.sensors) if kind_of(n) == HEALTHY}
     waits, missed = [], 0
     for each in watched:
         for feed, versions in each.seen.items():

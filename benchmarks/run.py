@@ -28,7 +28,7 @@ REALTIME = (
     "polling",
 )
 # From some minutes to hours: by their names only.
-LONG = ("realtime_soak", "forked_runs", "many_feeds", "chaos", "simulated_month")
+LONG = ("realtime_soak", "forked_runs", "many_feeds", "many_feeds_platform", "chaos", "simulated_month")
 GROUPS = {"platform": PLATFORM, "schedule": SCHEDULE, "realtime": REALTIME}
 SCRIPTS = PLATFORM + SCHEDULE + REALTIME + LONG
 WITH_ROUNDS = (
