@@ -22,7 +22,7 @@ from continuous_gtfs.defs.watch_seams import Vendor, WatchResult, WatchTiming
 from continuous_gtfs.errors import ContinuousGtfsError, PermanentError
 from continuous_gtfs.pims.catalog import FeedSource
 from continuous_gtfs.pims.outcomes import Body, CouldNotTell, FetchOutcome
-from continuous_gtfs.pims.polling import Pace, allowed_at, busy_until, next_request_at
+from continuous_gtfs.pims.polling import Pace, busy_until, leaves_room, next_request_at
 from continuous_gtfs.pims.siblings import SiblingWait, sibling_wait
 from continuous_gtfs.versions import FeedVersion
 
@@ -299,8 +299,8 @@ class FeedRequests:
             at = next_request_at(memory.polls, pace, now)
             if self._window is not None and feed in self._missing() and memory.failures_in_row == 0:
                 wait = self._sibling_wait(feed, self._window)
-                if now < wait.until and wait.ask_at < at:
-                    at = max(wait.ask_at, allowed_at(memory.polls, pace))
+                if now < wait.until and wait.ask_at < at and leaves_room(memory.polls, pace, wait.ask_at):
+                    at = wait.ask_at
             self._next_at[feed] = at = max(at, left_alone_until(memory, now))
             if feed not in self._under_way:
                 known = self._due_at.get(feed, float("inf"))

@@ -206,6 +206,18 @@ def allowed_at(memory: PollMemory, pace: Pace) -> float:
     return max((memory.asked[-most] + seconds for most, seconds in budgets if len(memory.asked) >= most), default=0.0)
 
 
+def leaves_room(memory: PollMemory, pace: Pace, at: float) -> bool:
+    """Whether the budget has room for a request at ``at``, POSIX seconds, and for the fixed cadence after it.
+
+    For requests beside the cadence: without this they would use the budget up, and no version be seen for a while.
+    """
+    return all(
+        sum(asked > at + count * pace.every_s - pace.window_s for asked in memory.asked) + 1 + count
+        <= pace.most_requests
+        for count in range(int(pace.window_s / pace.every_s) + 1)
+    )
+
+
 def _reliable_rhythm(memory: PollMemory, pace: Pace, at: float) -> Rhythm | None:
     rhythm = memory.rhythm() if pace.learns else None
     if rhythm is None or at - memory.arrivals[-1].by > _SILENT_PERIODS * rhythm.period_s:
@@ -216,7 +228,9 @@ def _reliable_rhythm(memory: PollMemory, pace: Pace, at: float) -> Rhythm | None
 def _wanted_at(memory: PollMemory, told_at: float, pace: Pace) -> float:
     rhythm = _reliable_rhythm(memory, pace, told_at)
     if rhythm is None:
-        return min(told_at + _cadence_s(memory, pace), _guessed_at(memory, told_at, pace))
+        wanted_at = told_at + _cadence_s(memory, pace)
+        early_at = min(_early_at(memory, told_at, pace), _guessed_at(memory, told_at, pace))
+        return early_at if early_at < wanted_at and leaves_room(memory, pace, early_at) else wanted_at
     first_looks = _FIRST_LOOKS + rhythm.has_header
     if all(is_unasked_for(arrival, rhythm.period_s) for arrival in memory.arrivals[-first_looks:]):
         return told_at + min(pace.every_s, max(rhythm.period_s / 4, CLOSEST_S))
@@ -284,14 +298,15 @@ def _guessed_at(memory: PollMemory, told_at: float, pace: Pace) -> float:
     return max(next_step(spread, told_at, usual_requests=0.0), told_at + CLOSEST_S)
 
 
+def _early_at(memory: PollMemory, told_at: float, pace: Pace) -> float:
+    """The next moment at which the first version is looked for beside the fixed cadence."""
+    is_first = pace.learns and not memory.arrivals and memory.requests < pace.most_requests / 2
+    return told_at + pace.every_s / 2 if is_first else math.inf
+
+
 def _cadence_s(memory: PollMemory, pace: Pace) -> float:
-    """The fixed cadence, or less where versions come faster than it could tell apart, and until the first comes."""
-    if not pace.learns:
-        return pace.every_s
-    if not memory.arrivals and memory.requests < pace.most_requests / 2:
-        # What the budget leaves is for the next ones.
-        return pace.every_s / 2
-    step_s = _usual_step_s(memory)
+    """The fixed cadence, or less where versions come faster than it could tell apart."""
+    step_s = _usual_step_s(memory) if pace.learns else None
     return pace.every_s if step_s is None else min(max(step_s / 2, pace.every_s / 8, CLOSEST_S), pace.every_s)
 
 

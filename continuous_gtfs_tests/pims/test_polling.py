@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from continuous_gtfs.pims.catalog import FeedKind, FeedSource
-from continuous_gtfs.pims.polling import CLOSEST_S, Pace, PollMemory, due, next_request_at
+from continuous_gtfs.pims.polling import CLOSEST_S, Pace, PollMemory, due, leaves_room, next_request_at
 from continuous_gtfs.simulator.rhythm import VendorRhythm
 from continuous_gtfs.simulator.virtual_polling import PollingResult, poll_virtually
 
@@ -297,3 +297,22 @@ def test_whatever_came_before_the_next_request_is_neither_at_once_nor_far_away(
         at = next_request_at(memory, PACE, now)
         assert now + CLOSEST_S - 1e-6 <= at <= now + 6 * PACE.every_s + PACE.window_s
     assert len(memory.asked) <= PACE.most_requests
+
+
+def test_a_request_beside_the_cadence_leaves_room_for_the_cadence() -> None:
+    pace = Pace(every_s=5.0, most_requests=24, window_s=60.0)
+    memory, at = PollMemory(), 0.0
+    extras = 0
+    while at < 300.0:
+        # Whoever asks for more than the cadence does so all the time.
+        is_extra = leaves_room(memory, pace, at)
+        extras += is_extra and at % 5.0 != 0
+        if is_extra or at % 5.0 == 0:
+            assert sum(asked > at - 60.0 for asked in memory.asked) < 24, "the cadence has to wait"
+            memory.note_request(at, pace)
+        at += 0.5
+    assert 40 <= extras <= 12 * 300 / 60
+
+
+def test_a_budget_of_no_more_than_the_cadence_leaves_room_for_nothing_else() -> None:
+    assert not leaves_room(PollMemory(), Pace(every_s=5.0, most_requests=12, window_s=60.0), 100.0)
