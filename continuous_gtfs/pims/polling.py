@@ -8,6 +8,7 @@ the headers so far let a version be expected. Faults are not answers: how long t
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import math
 import statistics
@@ -211,9 +212,9 @@ def leaves_room(memory: PollMemory, pace: Pace, at: float) -> bool:
 
     For requests beside the cadence: without this they would use the budget up, and no version be seen for a while.
     """
+    asked, most = memory.asked, pace.most_requests
     return all(
-        sum(asked > at + count * pace.every_s - pace.window_s for asked in memory.asked) + 1 + count
-        <= pace.most_requests
+        len(asked) - bisect.bisect_right(asked, at + count * pace.every_s - pace.window_s) + 1 + count <= most
         for count in range(int(pace.window_s / pace.every_s) + 1)
     )
 
