@@ -24,6 +24,8 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DisconnectionError
 
+from continuous_gtfs.instance.schedule_storage import ScheduleStorage
+
 if TYPE_CHECKING:
     from dagster_postgres.auth import PgTokenProvider
 
@@ -91,6 +93,7 @@ class PooledPostgresStorage(DagsterPostgresStorage):
         super().__init__(postgres_url, looks_for_tables, inst_data, token_provider)
         self.pool = _engine(postgres_url, pool_size, token_provider)
         self._event_log_storage = _EventLogStorage(postgres_url, should_autocreate_tables=False)
+        self._schedule_storage = ScheduleStorage(postgres_url, should_autocreate_tables=False)
         for storage in (self.run_storage, self.event_log_storage, self.schedule_storage):
             _use(storage, self.pool)
             _remember_the_schema(storage, database_name(postgres_url))
