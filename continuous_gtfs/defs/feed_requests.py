@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from continuous_gtfs.defs.clock_steps import dated_after
@@ -22,7 +22,7 @@ from continuous_gtfs.defs.watch_seams import Vendor, WatchResult, WatchTiming
 from continuous_gtfs.errors import ContinuousGtfsError, PermanentError
 from continuous_gtfs.pims.catalog import FeedSource
 from continuous_gtfs.pims.outcomes import Body, CouldNotTell, FetchOutcome
-from continuous_gtfs.pims.polling import Pace, busy_until, leaves_room, next_request_at
+from continuous_gtfs.pims.polling import CLOCK_SLACK_S, Pace, busy_until, leaves_room, next_request_at
 from continuous_gtfs.pims.siblings import SiblingWait, sibling_wait
 from continuous_gtfs.versions import FeedVersion
 
@@ -101,6 +101,7 @@ class FeedRequests:
         self._next_at: dict[str, float] = {}
         self._due_at: dict[str, float] = {}
         self._window: _Window | None = None
+        self._clock_offset: float | None = None
         self.begin_tick(vendor)
         if waiting := sorted(cursor.waiting()):
             self._window = _Window(opened_by=waiting[0], opened_at=self.started_at)
@@ -112,8 +113,10 @@ class FeedRequests:
         """What was found since the tick before is of this one."""
         self._vendor = vendor
         # POSIX time as it is now, and steady from here on, whatever is done to the clock meanwhile.
-        self._clock_offset = time.time() - time.monotonic()
+        before, self._clock_offset = self._clock_offset, time.time() - time.monotonic()
         self.started_at = self.now()
+        if before is not None and abs(self._clock_offset - before) > CLOCK_SLACK_S:
+            self._plan_anew()
         self.ends_by = self.started_at + self._timing.tick_s
         if not self.go_on:
             # The last request may begin only while it can still end inside the tick.
@@ -139,7 +142,7 @@ class FeedRequests:
             await self.wait(float("inf"))
 
     def now(self) -> float:
-        return time.monotonic() + self._clock_offset
+        return time.monotonic() + (self._clock_offset or 0.0)
 
     @property
     def under_way(self) -> frozenset[str]:
@@ -305,6 +308,13 @@ class FeedRequests:
             if feed not in self._under_way:
                 known = self._due_at.get(feed, float("inf"))
                 self._due_at[feed] = at if at > now else min(max(at, known), now)
+
+    def _plan_anew(self) -> None:
+        """After the clock was set: what was planned by it before may lie an hour ahead."""
+        if self._window is not None:
+            self._window = replace(self._window, opened_at=self.started_at)
+        self._plan()
+        self._due_at = dict(self._next_at)
 
     def _missing(self) -> frozenset[str]:
         """Feeds that a waiting version may wait for."""

@@ -49,7 +49,7 @@ _LONGEST_SILENCE = 6
 # After so many periods without a version the rhythm is no longer relied on.
 _SILENT_PERIODS = 4.5
 # A clock that is set back by more makes what was learnt by it useless.
-_CLOCK_SLACK_S = 1.0
+CLOCK_SLACK_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +102,7 @@ class PollMemory:
 
     def note_request(self, at: float, pace: Pace) -> None:
         """A request is being sent, whatever becomes of it."""
-        if self.asked and at < self.asked[-1] - _CLOCK_SLACK_S:
+        if self.asked and at < self.asked[-1] - CLOCK_SLACK_S:
             # The clock was set back: what was learnt by it is of no use, and the future is nothing to wait for.
             self.arrivals, self.told_at, self.begun_with = [], None, None
             self.asked = [moment for moment in self.asked if moment <= at]
@@ -174,7 +174,7 @@ def next_request_at(memory: PollMemory, pace: Pace, now: float) -> float:
         pace: How the feed may be asked.
         now: POSIX seconds.
     """
-    if memory.asked and memory.asked[-1] > now + _CLOCK_SLACK_S:
+    if memory.asked and memory.asked[-1] > now + CLOCK_SLACK_S:
         # The clock was set back: the next request makes a new beginning.
         return now
     if not memory.asked or memory.told_at is None:

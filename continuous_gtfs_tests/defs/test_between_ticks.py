@@ -157,3 +157,21 @@ def test_a_tick_that_the_daemon_has_given_up_does_not_hold_up_the_next(continued
     given_up.join()
     again = ScriptedVendor({VP: [body("3")], TU: [body("3")]}, history=succeeded)
     assert tick(continued, again, found.cursor).result.changed == {VP, TU}
+
+
+@pytest.mark.parametrize("step_s", [-3600.0, -30.0, 30.0, 3600.0], ids=str)
+def test_a_clock_that_is_set_keeps_no_feed_waiting(
+    continued: ContinuedPolling, monkeypatch: pytest.MonkeyPatch, step_s: float
+) -> None:
+    """What was planned by the clock before may lie an hour ahead of the new one."""
+    right = time.time
+    vendor = ScriptedVendor({VP: [body("1")], TU: [body("1")]}, history=succeeded)
+    first = tick(continued, vendor, None)
+    monkeypatch.setattr(time, "time", lambda: right() + step_s)
+    vendor.answers = {VP: [NotModified()], TU: [NotModified()]}
+    second = tick(continued, vendor, first.cursor)
+    asked = len(vendor.asked)
+    vendor.answers = {VP: [body("2")], TU: [body("2")]}
+    third = tick(continued, vendor, second.cursor)
+    assert third.result.changed == {VP, TU}
+    assert len(vendor.asked) < asked + 100, "it is asked again and again"
