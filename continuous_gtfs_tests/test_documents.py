@@ -12,6 +12,7 @@ import yaml
 from dagster._config import process_config, resolve_to_config_type
 
 from continuous_gtfs.instance.launcher import WarmRunLauncher
+from continuous_gtfs.pims.outcomes import CouldNotTell
 from continuous_gtfs_tests import documents
 from continuous_gtfs_tests.documents import PAGES, lines_of
 from continuous_gtfs_tests.real_data import ROOT
@@ -137,3 +138,10 @@ def test_each_line_of_what_is_defended_names_a_test_that_is_there() -> None:
         file, _, name = row.removesuffix(" |").rpartition("| ")[2].strip("`").partition("::")
         tree = ast.parse((TESTS / file).read_text())
         assert name in {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}, row
+
+
+def test_each_outcome_of_a_request_that_could_not_tell_has_its_line() -> None:
+    section = documents.OPERATIONS.read_text().partition("\n## The vendor does not answer\n")[2].partition("\n## ")[0]
+    kinds = re.findall(r"``(\w+)``", (CouldNotTell.__doc__ or "").partition("kind:")[2].partition("reason:")[0])
+    assert len(kinds) > 15
+    assert [kind for kind in kinds if f"`{kind}`" not in section] == []
