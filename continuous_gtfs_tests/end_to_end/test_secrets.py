@@ -151,7 +151,11 @@ def test_the_search_sees_what_is_planted_in_each_kind_of_place(
     (tmp_path / "run.log").write_bytes(text)
     (tmp_path / "report.html.gz").write_bytes(compress(text))
     assert places_with(PLANTED, files(tmp_path)) == {"feed.zip", "hour.parquet", "run.log", "report.html.gz"}
-    with subprocess.Popen([sys.executable, "-c", "input()", PLANTED], stdin=subprocess.PIPE) as process:
+    command = [sys.executable, "-c", "print(flush=True); input()", PLANTED]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        # The system tells a command line a moment after it has started the program.
+        assert process.stdout.readline() == b"\n"
         assert places_with(PLANTED, command_lines()) == {f"/proc/{process.pid}/cmdline"}
         process.communicate(b"\n")
 
